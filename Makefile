@@ -1,0 +1,50 @@
+# `make` alone prints the list.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+IN     ?=
+MINUTES ?= 30
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix bench mini vectors clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+# torch first and pinned: a looser range pulls gigabytes of CUDA packages.
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,dev]"
+	@touch $@
+
+setup: $(STAMP) ## make the environment and install everything into it
+
+demo: $(STAMP) ## encode and decode a clip at 0.02 bpp (IN=my.mp4 for your own), write a table and a picture
+	$(BIN)/python -m benchmarks.demo $(IN)
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP) ## formatting, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(STAMP) ## format and apply safe lint fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## speed, memory and rate-quality figures into benchmarks/results/
+	$(BIN)/python -m benchmarks.run
+
+mini: $(STAMP) ## train the embedded pack: make mini CLIPS="dir ..." MINUTES=60
+	$(BIN)/gencodec train mini --clips $(CLIPS) --minutes $(MINUTES)
+
+vectors: $(STAMP) ## write formats/vectors anew; review the difference like code
+	$(BIN)/python -m tests.make_vectors
+
+clean: ## remove caches and build output
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

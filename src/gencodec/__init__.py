@@ -1,0 +1,84 @@
+"""gencodec: a generative neural video codec.
+
+    import gencodec
+
+    gencodec.encode("in.mp4", "out.gnv", target=gencodec.Target(bpp=0.01))
+    gencodec.decode("out.gnv", "out.mp4")
+    with gencodec.open("out.gnv") as video:
+        for rgb, seconds in video: ...
+
+Importing this package is cheap; torch is imported when something is encoded or decoded.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gencodec.errors import (
+    ExecutionError,
+    FormatError,
+    GencodecError,
+    IncompleteError,
+    LimitError,
+    OutputError,
+    PackError,
+    SourceError,
+    TargetError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from gencodec.codec import DecodeResult, EncodeResult, Video, decode, encode
+    from gencodec.codec import open_video as open  # noqa: A004
+    from gencodec.inspection import Info, VerifyResult, info, verify
+    from gencodec.progress import Progress
+    from gencodec.rate import Target
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DecodeResult",
+    "EncodeResult",
+    "ExecutionError",
+    "FormatError",
+    "GencodecError",
+    "IncompleteError",
+    "Info",
+    "LimitError",
+    "OutputError",
+    "PackError",
+    "Progress",
+    "SourceError",
+    "Target",
+    "TargetError",
+    "UnsupportedError",
+    "VerifyResult",
+    "Video",
+    "__version__",
+    "decode",
+    "encode",
+    "info",
+    "open",
+    "verify",
+]
+
+_LAZY = {
+    "DecodeResult": ("gencodec.codec", "DecodeResult"),
+    "EncodeResult": ("gencodec.codec", "EncodeResult"),
+    "Info": ("gencodec.inspection", "Info"),
+    "Progress": ("gencodec.progress", "Progress"),
+    "Target": ("gencodec.rate", "Target"),
+    "VerifyResult": ("gencodec.inspection", "VerifyResult"),
+    "Video": ("gencodec.codec", "Video"),
+    "decode": ("gencodec.codec", "decode"),
+    "encode": ("gencodec.codec", "encode"),
+    "info": ("gencodec.inspection", "info"),
+    "open": ("gencodec.codec", "open_video"),
+    "verify": ("gencodec.inspection", "verify"),
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module's own attribute protocol
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)

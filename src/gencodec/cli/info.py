@@ -1,0 +1,91 @@
+"""gencodec info: what is inside a .gnv. Must answer at once, so neither torch nor av here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from gencodec.cli import paths, text
+from gencodec.cli.console import Console
+from gencodec.cli.options import Command, debug_option
+
+_EPILOG = """\b
+Examples:
+  gencodec info in.gnv
+  gencodec info in.gnv --json | jq .bpp
+"""
+_UNKNOWN_COLOUR = 2  # CICP code of all three
+
+
+@click.command(cls=Command, epilog=_EPILOG, short_help="Show what a .gnv holds.")
+@click.argument("source", metavar="IN.gnv")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@debug_option
+@click.pass_obj
+def info(console: Console, *, source: str, as_json: bool) -> int:
+    """Show what IN.gnv (a file, or - for stdin) holds, without decoding it."""
+    from gencodec.inspection import info as read_info
+
+    paths.check_input(source)
+    record = read_info(sys.stdin.buffer if source == paths.STREAM else source).as_dict()
+    if as_json:
+        click.echo(json.dumps(record))
+        return 0
+    console.facts(_facts(record))
+    if record["groups"]:
+        click.echo()
+        console.table(_COLUMNS, (_row(group) for group in record["groups"]))
+    if not record["complete"]:
+        console.warn(f"{source} has no end; what is shown was found by looking through it")
+    return 0
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the lines about the whole file."""
+    pack = record["pack"]
+    installed = "installed" if pack["installed"] else "not installed"
+    container, payload = text.size(record["container_bytes"]), text.size(record["payload_bytes"])
+    picture = f"{record['width']}x{record['height']}, {record['bit_depth']} bit"
+    if record["rotation"]:
+        picture += f", rotated by {record['rotation']} degrees"
+    return {
+        "format": f"gnv {record['format_version']}, profile {record['profile']}",
+        "picture": picture,
+        "colour": _colour(record["colour"]),
+        "time": f"{text.count(record['frames'], 'frame')}, {float(record['fps']):.6g} frames/s, "
+        f"{text.duration(record['duration'])}",
+        "size": f"{text.size(record['bytes'])} ({payload} payload, {container} container)",
+        "rate": f"{record['bpp']:.4f} bpp, {record['kbps']:.1f} kbit/s",
+        "pack": f"{pack['name'] or 'unknown'} {pack['sha256'][:12]}, {installed}",
+    }
+
+
+def _colour(colour: Mapping[str, Any]) -> str:
+    names = ("primaries", "transfer", "matrix")
+    codes = ", ".join(f"{n} {colour[n]}" for n in names if colour[n] != _UNKNOWN_COLOUR)
+    return codes or "not known"
+
+
+_COLUMNS = ("group", "offset", "bytes", "frames", "start", "quality", "steps", "level", "cut:")
+
+
+def _row(group: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        group["index"],
+        group["offset"],
+        group["bytes"],
+        group["frames"],
+        text.duration(group["start"]),
+        _known(group["quality"]),
+        _known(group["steps"]),
+        _known(group["start_level"]),
+        "cut" if group["cut"] else "",
+    )
+
+
+def _known(value: object) -> object:
+    return "-" if value is None else value

@@ -1,0 +1,85 @@
+"""The values that cross the container's door: groups, other units, what is known about a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gencodec.container.layout import Header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRecord:
+    """One coded group. The last three fields are the reader's remarks and no part of its value."""
+
+    number: int  # of the group in its part, 0 for the first
+    ticks: tuple[int, ...]  # presentation times of its frames, strictly increasing
+    cut: bool = False  # starts at a scene cut
+    dependencies: tuple[int, ...] = ()  # distances back to the groups needed; empty: closed
+    coder: int  # 1 gnvc-vd, 2 gvc
+    coder_block: bytes = b""  # settings of the coder, as the coder says
+    payload: bytes  # coded symbols
+    digest: int  # CRC-32 of the decoded integers, as the coder says
+    offset: int = field(default=-1, compare=False)  # of the unit in the stream
+    container_bytes: int = field(default=0, compare=False)  # of the unit besides the payload
+    part: int = field(default=0, compare=False)  # of a chained stream
+
+    @property
+    def frames(self) -> int:
+        """Frames in the group."""
+        return len(self.ticks)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the group can be decoded alone."""
+        return not self.dependencies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A unit that is not needed for the picture, as it is in the file."""
+
+    type: bytes  # four characters; the case of the letters is a rule
+    payload: bytes
+    offset: int = field(default=-1, compare=False)
+    part: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """Where a group is and what it shows."""
+
+    part: int  # of a chained stream
+    number: int  # of the group in its part
+    offset: int  # of the unit in the stream
+    frames: int
+    first_tick: int  # presentation time of its first frame
+    cut: bool
+    closed: bool  # can be decoded alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of several files in a row."""
+
+    header: Header
+    offset: int  # of its signature, or of the first unit that was found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A stretch of the stream that could not be used, or (with 0 bytes) where something is gone."""
+
+    offset: int
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What was written: payload is the coders', container all the rest."""
+
+    bytes: int
+    container_bytes: int
+    payload_bytes: int
+    groups: int
+    frames: int

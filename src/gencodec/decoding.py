@@ -1,0 +1,179 @@
+"""Bytes -> symbols -> latents -> refined latents -> frames, group after group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+from gencodec.container import GroupRecord, Header, Limits, Reader
+from gencodec.errors import SourceError, UnsupportedError
+from gencodec.execution import Execution
+from gencodec.frames import Colour, Frame, VideoInfo
+from gencodec.geometry import latent_shape
+from gencodec.group_coder import GroupCoder, read_block
+from gencodec.packs import find_pack
+from gencodec.packs.models import Models, load_models
+from gencodec.progress import Progress, Report
+from gencodec.refine import TilePlan
+
+_MAIN_ROLE = 0
+
+
+class Decoder:
+    """Decodes the groups of one .gnv stream to frames.
+
+    Attributes:
+        reader: of the container.
+        info: the video, as the first header tells it.
+        warnings: what the caller should pass on to people; grows while decoding.
+        steps: refinement steps of the groups decoded so far.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        execution: Execution,
+        *,
+        steps: int | None = None,
+        pack_dirs: Sequence[Path] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        """Read the first header and load its pack.
+
+        Args:
+            stream: the file.
+            execution: where the networks run.
+            steps: refinement steps instead of each group's own; 0 shows the base.
+            pack_dirs: searched for packs before the usual places.
+            limits: of the reader.
+        """
+        self.reader = Reader(stream, limits=limits or Limits())
+        self.info = video_info(self.reader.header)
+        self.warnings: list[str] = []
+        self.steps: list[int] = []
+        self._wanted = steps
+        self._execution, self._pack_dirs = execution, pack_dirs
+        self._models: dict[bytes, Models] = {}
+        self._pack(self.reader.header)
+
+    def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
+        """Yield the groups that show something between two times, by the index if there is one.
+
+        Args:
+            start, end: seconds from the first frame; None is the start or the end of the video.
+        """
+        if start is None and end is None:
+            yield from self.reader.groups()
+            return
+        low, high = self._ticks(start), self._ticks(end)
+        try:
+            entries = self.reader.index()
+        except SourceError:  # a pipe: read all, use what is wanted
+            for record in self.reader.groups():
+                if _overlaps(record, low, high):
+                    yield record
+                elif high is not None and record.ticks[0] >= high:
+                    return
+            return
+        following = [entry.first_tick for entry in entries[1:]] + [None]
+        for entry, after in zip(entries, following, strict=True):
+            begins = high is None or entry.first_tick < high
+            ends = low is None or after is None or after > low
+            if begins and ends:
+                yield self.reader.read_group(entry)
+
+    def frames(
+        self,
+        records: Iterable[GroupRecord],
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        on_progress: Report | None = None,
+    ) -> Iterator[Frame]:
+        """Decode groups to frames, those before `start` and from `end` on left out."""
+        low, high = self._ticks(start), self._ticks(end)
+        count = 0
+        for record in records:
+            for frame in self._group(record):
+                if (low is None or frame.ticks >= low) and (high is None or frame.ticks < high):
+                    count += 1
+                    yield frame
+            if on_progress is not None:
+                on_progress(Progress(stage="decode", frames=count, group=record.number + 1))
+
+    def _group(self, record: GroupRecord) -> Iterator[Frame]:
+        header = self.reader.parts[record.part].header
+        if (header.width, header.height) != (self.info.width, self.info.height):
+            raise UnsupportedError(
+                f"part {record.part} is {header.width}x{header.height}, the first one "
+                f"{self.info.width}x{self.info.height}; decode the parts one by one",
+                offset=record.offset,
+            )
+        models = self._pack(header)
+        stride = models.autoencoder.stride
+        shape = latent_shape(record.frames, header.height, header.width, stride)
+        coder = GroupCoder(models)
+        coded = coder.decode(record, shape)
+        latents = coder.refine(
+            coded, record, tile_plan(header), seed=header.noise_seed, steps=self._wanted
+        )
+        if latents is None:
+            self.warnings.append(f"group {record.number}: refinement failed, shown without it")
+            latents = coded.latents
+        block = read_block(record)
+        self.steps.append(block.steps if self._wanted is None else min(self._wanted, 15))
+        number = 0
+        for block_of_frames in models.autoencoder.decode(
+            latents, record.frames, header.height, header.width
+        ):
+            for rgb in block_of_frames:
+                yield Frame(rgb=rgb, ticks=record.ticks[number])
+                number += 1
+
+    def _pack(self, header: Header) -> Models:
+        """Return the models that a header names, loaded once."""
+        identity = next((p.sha256 for p in header.packs if p.role == _MAIN_ROLE), b"")
+        if identity not in self._models:
+            folder = find_pack(identity.hex(), self._pack_dirs)
+            self._models[identity] = load_models(folder, self._execution)
+        return self._models[identity]
+
+    def _ticks(self, seconds: Fraction | None) -> Fraction | None:
+        """Return a time of the video in ticks of its time base."""
+        if seconds is None:
+            return None
+        return self.reader.header.start_tick + seconds / self.info.time_base
+
+
+def _overlaps(record: GroupRecord, low: Fraction | None, high: Fraction | None) -> bool:
+    begins = high is None or record.ticks[0] < high
+    return begins and (low is None or record.ticks[-1] >= low)
+
+
+def tile_plan(header: Header) -> TilePlan:
+    """Return the windows of refinement that a header asks for."""
+    return TilePlan(
+        frames=header.refine_window, size=header.refine_tile, overlap=header.refine_overlap
+    )
+
+
+def video_info(header: Header) -> VideoInfo:
+    """Return the picture a header describes."""
+    return VideoInfo(
+        width=header.width,
+        height=header.height,
+        time_base=header.time_base,
+        frame_rate=header.frame_rate,
+        rotation=header.rotation,
+        sample_aspect=header.sample_aspect,
+        bit_depth=header.bit_depth,
+        colour=Colour(
+            primaries=header.primaries,
+            transfer=header.transfer,
+            matrix=header.matrix,
+            range=header.colour_range,
+        ),
+        field_order=header.field_order,
+        chroma_location=header.chroma_location,
+    )

@@ -1,0 +1,94 @@
+"""Where and how precisely the networks run: device, number format, threads. Decided once.
+
+Nothing here is chosen at import, and nothing else in the package names a device.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from gencodec.errors import ExecutionError
+
+_operators: list[torch.library.Library] = []
+
+
+def define_torchvision_operators() -> None:
+    """Define the two operators torchvision declares meta kernels for, where its binary lacks them.
+
+    With a CPU build of torch, importing torchvision (which diffusers and compressai do when it is
+    installed) fails with "operator torchvision::nms does not exist". We never call either of them.
+    """
+    if _operators or importlib.util.find_spec("torchvision") is None:
+        return
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for name, schema in (
+        ("nms", "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
+        ("qnms", "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
+    ):
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)  # type: ignore[no-untyped-call]
+    _operators.append(library)  # the definitions live as long as the library object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Where networks run.
+
+    Attributes:
+        device: the torch device of every network.
+        dtype: number format of the transformer; the autoencoder always runs in float32.
+        reason: why this device and format, for people.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    @classmethod
+    def choose(cls, device: str = "auto", *, threads: int | None = None) -> Execution:
+        """Pick a device and number format, and set the number of CPU threads.
+
+        Args:
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            threads: CPU threads for torch; None keeps torch's own choice.
+
+        Raises:
+            ExecutionError: the device is unknown or not present.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        name = device
+        if device == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            chosen = torch.device(name)
+        except RuntimeError as error:
+            raise ExecutionError(
+                f"unknown device {device!r}; use auto, cpu, cuda or cuda:N"
+            ) from error
+        if chosen.type == "cpu":
+            why = "no CUDA device found" if device == "auto" else "asked for"
+            return cls(device=chosen, dtype=torch.float32, reason=f"cpu, float32: {why}")
+        if chosen.type != "cuda" or not torch.cuda.is_available():
+            raise ExecutionError(f"device {device!r} is not available here; use --device cpu")
+        if (chosen.index or 0) >= torch.cuda.device_count():
+            count = torch.cuda.device_count()
+            raise ExecutionError(f"device {device!r} does not exist, this machine has {count}")
+        name = torch.cuda.get_device_name(chosen)
+        return cls(device=chosen, dtype=torch.bfloat16, reason=f"{chosen}, bfloat16: {name}")
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn torch's out-of-memory errors into an ExecutionError that says what helps."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ExecutionError(
+            "the device ran out of memory; use --device cpu, or encode with a smaller --gop"
+        ) from error

@@ -1,0 +1,26 @@
+"""Video <-> frames: PyAV, pixels, exact times, colour, rotation, groups. PyAV stays in here."""
+
+from gencodec.frames.cuts import CutDetector
+from gencodec.frames.groups import IsCut, groups, never
+from gencodec.frames.sink import FrameSink, Kind, open_sink, sink_kind
+from gencodec.frames.source import FrameSource, Limits, open_source
+from gencodec.frames.video import Colour, Frame, FrameGroup, Pixels, VideoInfo
+
+__all__ = [
+    "Colour",
+    "CutDetector",
+    "Frame",
+    "FrameGroup",
+    "FrameSink",
+    "FrameSource",
+    "IsCut",
+    "Kind",
+    "Limits",
+    "Pixels",
+    "VideoInfo",
+    "groups",
+    "never",
+    "open_sink",
+    "open_source",
+    "sink_kind",
+]

@@ -1,0 +1,134 @@
+"""One group: latents <-> payload. Joins transform, symbols and refinement as the format says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
+from gencodec.errors import UnsupportedError
+from gencodec.geometry import group_quality
+from gencodec.packs.models import Models
+from gencodec.refine import TilePlan, level_of_error, noise_for
+from gencodec.symbols import GroupDecoder, GroupEncoder
+from gencodec.transform import CodedLatents
+
+Latents = NDArray[np.float32]
+USES_NOISE = 1  # bit of the coder block's flags: refinement starts from latents mixed with noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedGroup:
+    """What a group becomes at one quality index."""
+
+    block: GnvcVdBlock
+    payload: bytes
+    digest: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of payload."""
+        return len(self.payload)
+
+
+class GroupCoder:
+    """Encodes and decodes groups with one pack's models."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self.qualities = models.exact.prior.config.qualities
+
+    def encode(self, latents: Latents, quality: int) -> CodedGroup:
+        """Code normalised latents [c, t, h, w] of a group at a quality index."""
+        defaults, exact = self._models.defaults, self._models.exact
+        pair = group_quality(quality, defaults.anchor_offset, self.qualities)
+        _, _, h, w = latents.shape
+        encoder = GroupEncoder(exact.prior, exact.tables, (h, w))
+        coded = self._models.transform.encode(latents, pair, encoder.encode_frame)
+        refine = self._models.refiner is not None and quality < defaults.refine_below
+        steps = defaults.steps if refine else 0
+        rms = math.sqrt(float(np.mean((coded.latents - latents) ** 2)))
+        block = GnvcVdBlock(
+            quality=quality,
+            anchor_offset=defaults.anchor_offset,
+            steps=steps,
+            start_level=level_of_error(rms) if steps else 0,
+            flags=USES_NOISE if steps and defaults.noise else 0,
+        )
+        return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
+
+    def decode(self, record: GroupRecord, shape: tuple[int, int, int]) -> CodedLatents:
+        """Decode a group to its latents; the symbols are checked against the stored digest.
+
+        Args:
+            record: the group as it is in the file.
+            shape: (t, h, w) of its latents.
+
+        Raises:
+            FormatError: the payload does not decode to the stored digest.
+        """
+        block = read_block(record)
+        pair = group_quality(block.quality, block.anchor_offset, self.qualities)
+        models = self._models
+        decoder = GroupDecoder(
+            models.exact.prior, models.exact.tables, shape[1:], record.payload, digest=record.digest
+        )
+        symbols = [decoder.decode_frame(pair.of(t))[0] for t in range(shape[0])]
+        decoder.finish()  # before anything is made of the symbols
+        return models.transform.decode(symbols, pair)
+
+    def refine(
+        self,
+        coded: CodedLatents,
+        record: GroupRecord,
+        plan: TilePlan,
+        *,
+        seed: int,
+        steps: int | None,
+    ) -> Latents | None:
+        """Refine decoded latents as the group says.
+
+        Args:
+            coded: from `decode`.
+            record: the group as it is in the file.
+            plan: windows, from the file's header.
+            seed: of the noise, from the file's header.
+            steps: instead of the group's own number of steps.
+
+        Returns:
+            Latents [c, t, h, w], or None if a network produced a number that is not finite.
+        """
+        block = read_block(record)
+        wanted = block.steps if steps is None else steps
+        if wanted == 0 or block.start_level == 0 or self._models.refiner is None:
+            return coded.latents
+        noise = None
+        if block.flags & USES_NOISE:
+            noise = noise_for(seed, record.number, coded.latents.shape)
+        return self._models.refiner.refine(
+            coded.latents,
+            coded.features,
+            start_level=block.start_level,
+            steps=wanted,
+            noise=noise,
+            plan=plan,
+        )
+
+
+def read_block(record: GroupRecord) -> GnvcVdBlock:
+    """Return the coder block of a `gnvc-vd` group.
+
+    Raises:
+        UnsupportedError: another coder made the group.
+        FormatError: the block breaks a rule.
+    """
+    if record.coder != CODER_GNVC_VD:
+        raise UnsupportedError(
+            f"group {record.number} was made by coder {record.coder}, this version decodes "
+            f"{CODER_GNVC_VD} (gnvc-vd); upgrade gencodec",
+            offset=record.offset,
+        )
+    return GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)

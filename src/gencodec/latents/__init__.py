@@ -1,0 +1,6 @@
+"""Frames <-> latents."""
+
+from gencodec.latents.autoencoder import Autoencoder, LinearConfig, LinearPath
+from gencodec.latents.stage import AutoencoderStage
+
+__all__ = ["Autoencoder", "AutoencoderStage", "LinearConfig", "LinearPath"]

@@ -1,0 +1,173 @@
+"""Frames <-> latents: the Wan-style causal 3D autoencoder, with an optional linear path.
+
+    frames [b, 3, 1+4n, H, W] in -1..1  ->  latents [b, c, 1+n, H/16, W/16]  ->  frames
+
+The network is diffusers' `AutoencoderKLWan`. Small packs add a strided linear transform beside it
+(`z = A x + enc(x)`, `x^ = B z + dec(z)`): a Karhunen-Loeve transform is a usable codec before the
+first gradient step, and the network only learns what a linear map cannot do. Real Wan packs have no
+linear path. Latents leave this module normalised by the stored mean and deviation of each channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gencodec.execution import define_torchvision_operators
+from gencodec.geometry import TEMPORAL_STRIDE
+
+define_torchvision_operators()
+from diffusers import AutoencoderKLWan  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearConfig:
+    """Sizes of the linear path.
+
+    Attributes:
+        stride: pixels a side of the block behind one latent position.
+        analysis_kernel: latent positions a side that one analysis coefficient looks at (odd).
+        synthesis_kernel: latent positions a side that one block of pixels is made from (odd).
+        network_encoder: whether the network adds to the analysis; without it encoding is linear.
+    """
+
+    stride: int = 16
+    analysis_kernel: int = 1
+    synthesis_kernel: int = 3
+    network_encoder: bool = True
+
+
+class LinearPath(nn.Module):
+    """A strided causal linear transform and its synthesis, one pair for the first frame of a group
+    (`image`) and one for each following block of four frames (`clip`).
+
+    Pixels are rearranged to one vector a block first, so both maps are small convolutions on the
+    latent grid: kernels wider than one position overlap blocks and remove their edges.
+    """
+
+    def __init__(self, channels: int, config: LinearConfig) -> None:
+        super().__init__()
+        self.stride = config.stride
+        image = 3 * config.stride**2
+        a, s = config.analysis_kernel, config.synthesis_kernel
+        self.image_analysis = nn.Conv2d(image, channels, a, padding=a // 2)
+        self.clip_analysis = nn.Conv2d(TEMPORAL_STRIDE * image, channels, a, padding=a // 2)
+        self.image_synthesis = nn.Conv2d(
+            channels, image, s, padding=s // 2, padding_mode="replicate"
+        )
+        self.clip_synthesis = nn.Conv2d(
+            channels, TEMPORAL_STRIDE * image, s, padding=s // 2, padding_mode="replicate"
+        )
+
+    def analyse(self, frames: Tensor) -> Tensor:
+        """Map frames [b, 3, T, H, W] (T is 1 or 4) to coefficients [b, c, 1, H/s, W/s]."""
+        b, _, t, height, width = frames.shape
+        blocks = F.pixel_unshuffle(
+            frames.transpose(1, 2).reshape(b, t * 3, height, width), self.stride
+        )
+        conv = self.image_analysis if t == 1 else self.clip_analysis
+        return conv(blocks).unsqueeze(2)
+
+    def synthesise(self, latents: Tensor, *, first: bool) -> Tensor:
+        """Map coefficients [b, c, 1, h, w] to frames [b, 3, T, H, W]; T is 1 if `first`, else 4."""
+        conv = self.image_synthesis if first else self.clip_synthesis
+        pixels = F.pixel_shuffle(conv(latents.squeeze(2)), self.stride)
+        b, _, height, width = pixels.shape
+        return pixels.reshape(b, -1, 3, height, width).transpose(1, 2)
+
+
+class Autoencoder(nn.Module):
+    """`AutoencoderKLWan` plus the optional linear path, working block by block.
+
+    One instance serves one stream at a time: diffusers keeps the causal caches on the module.
+
+    Args:
+        wan_config: arguments of `AutoencoderKLWan`; `latents_mean` and `latents_std` normalise.
+        linear: sizes of the linear path, or None for a pure Wan autoencoder.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, wan_config: dict[str, Any], linear: LinearConfig | None = None) -> None:
+        super().__init__()
+        self.wan = AutoencoderKLWan(**wan_config)
+        self.channels = int(self.wan.config.z_dim)
+        self.patch = self.wan.config.patch_size or 1
+        self.stride = self.patch * 2 ** (len(self.wan.config.dim_mult) - 1)
+        self.linear = None if linear is None else LinearPath(self.channels, linear)
+        self.network_encoder = linear is None or linear.network_encoder
+        if not self.network_encoder:
+            self.wan.encoder, self.wan.quant_conv = None, None
+        shape = (1, self.channels, 1, 1, 1)
+        self.register_buffer("mean", torch.tensor(self.wan.config.latents_mean).view(shape))
+        self.register_buffer("std", torch.tensor(self.wan.config.latents_std).view(shape))
+        if linear is not None:
+            self._silence_networks()
+
+    def _silence_networks(self) -> None:
+        """Zero the last layers, so that training starts from the linear transform."""
+        for layer in (self.wan.quant_conv, self.wan.decoder.conv_out):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Map frames [b, 3, 1+4n, H, W] in -1..1 to normalised latents [b, c, 1+n, H/s, W/s]."""
+        return torch.cat(list(self.encode_blocks(split_blocks(frames))), dim=2)
+
+    def encode_blocks(self, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Encode one causal block (1 frame, then 4 at a time) after the other."""
+        cache: list[Any] = [None] * self.wan._cached_conv_counts["encoder"]
+        for block in blocks:
+            latents = torch.zeros(()) if self.linear is None else self.linear.analyse(block)
+            if self.network_encoder:
+                features = self.wan.encoder(self._patchify(block), feat_cache=cache, feat_idx=[0])
+                latents = latents + self.wan.quant_conv(features)[:, : self.channels]
+            yield (latents - self.mean) / self.std
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map normalised latents [b, c, 1+n, h, w] to frames [b, 3, 1+4n, H, W], not clamped."""
+        return torch.cat(list(self.decode_blocks(latents)), dim=2)
+
+    def decode_blocks(self, latents: Tensor) -> Iterator[Tensor]:
+        """Decode one latent frame after the other: 1 frame first, then 4 for each."""
+        cache: list[Any] = [None] * self.wan._cached_conv_counts["decoder"]
+        for t in range(latents.shape[2]):
+            z = latents[:, :, t : t + 1] * self.std + self.mean
+            features = self.wan.post_quant_conv(z if self.linear is None else z / self.std)
+            pixels = self.wan.decoder(features, feat_cache=cache, feat_idx=[0], first_chunk=t == 0)
+            frames = self._unpatchify(pixels)
+            if self.linear is not None:
+                frames = frames + self.linear.synthesise(z, first=t == 0)
+            yield frames
+
+    def _patchify(self, frames: Tensor) -> Tensor:
+        """[b, 3, t, h·p, w·p] -> [b, 3·p², t, h, w] in the order of diffusers' `patchify`."""
+        if self.patch == 1:
+            return frames
+        b, c, t, height, width = frames.shape
+        p = self.patch
+        x = frames.reshape(b, c, t, height // p, p, width // p, p)
+        return x.permute(0, 1, 6, 4, 2, 3, 5).reshape(b, c * p * p, t, height // p, width // p)
+
+    def _unpatchify(self, x: Tensor) -> Tensor:
+        """Inverse of `_patchify`."""
+        if self.patch == 1:
+            return x
+        b, c, t, h, w = x.shape
+        p = self.patch
+        x = x.reshape(b, c // (p * p), p, p, t, h, w)
+        return x.permute(0, 1, 4, 5, 3, 6, 2).reshape(b, c // (p * p), t, h * p, w * p)
+
+
+def split_blocks(frames: Tensor) -> Iterator[Tensor]:
+    """Split frames [b, 3, 1+4n, H, W] into the first frame and blocks of four."""
+    yield frames[:, :, :1]
+    for start in range(1, frames.shape[2], TEMPORAL_STRIDE):
+        yield frames[:, :, start : start + TEMPORAL_STRIDE]

@@ -1,0 +1,143 @@
+"""The first pass over a file: how long it is, whether its rate is constant, what its groups cost.
+
+Latents of an evenly spread sample of groups are kept, so memory does not grow with the video; a
+short video is kept whole and is not analysed a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencodec.frames import FrameGroup, VideoInfo
+from gencodec.group_coder import CodedGroup, GroupCoder
+from gencodec.progress import Progress, Report
+from gencodec.rate import FilePlan, find_quality
+
+Latents = NDArray[np.float32]
+_KEPT_BYTES = 96 << 20  # of latents
+
+
+@dataclass(slots=True, kw_only=True)
+class Look:
+    """What the first pass found.
+
+    Attributes:
+        frames: in the video.
+        groups: frames of every group.
+        constant_rate: every frame lasts `VideoInfo.frame_ticks`.
+        duration: ticks from the first frame to the end of the last.
+        samples: group index -> its coded sizes at the qualities tried so far.
+    """
+
+    frames: int = 0
+    groups: list[int] = field(default_factory=list)
+    constant_rate: bool = True
+    duration: int = 0
+    samples: dict[int, Sample] = field(default_factory=dict)
+
+    def seconds(self, info: VideoInfo) -> Fraction:
+        """Return the duration."""
+        return self.duration * info.time_base
+
+
+class Sample:
+    """A group whose latents are at hand: codes it at a quality index at most once."""
+
+    def __init__(self, latents: Latents, coder: GroupCoder) -> None:
+        self.latents = latents
+        self._coder = coder
+        self._coded: dict[int, CodedGroup] = {}
+
+    def at(self, quality: int) -> CodedGroup:
+        """Return the group coded at a quality index."""
+        if quality not in self._coded:
+            self._coded[quality] = self._coder.encode(self.latents, quality)
+        return self._coded[quality]
+
+
+def look_at(
+    groups: Iterator[FrameGroup],
+    info: VideoInfo,
+    analyse: Callable[[FrameGroup], Sample] | None,
+    on_progress: Report | None = None,
+) -> Look:
+    """Read a whole video.
+
+    Args:
+        groups: of the video.
+        info: of the video.
+        analyse: makes a sample of a group; None where only the frame times matter.
+        on_progress: told about every group.
+    """
+    found = Look()
+    stride, kept = 1, 0
+    start = end = 0
+    for group in groups:
+        found.constant_rate &= _is_constant(group, info.frame_ticks, end if found.frames else None)
+        start = group.ticks[0] if not found.frames else start
+        end = group.ticks[-1] + info.frame_ticks
+        if analyse is not None and group.index % stride == 0:
+            found.samples[group.index] = sample = analyse(group)
+            kept += sample.latents.nbytes
+            while kept > _KEPT_BYTES and len(found.samples) > 1:
+                stride *= 2
+                kept = _thin(found.samples, stride)
+        found.groups.append(len(group.ticks))
+        found.frames += len(group.ticks)
+        if on_progress is not None:
+            total = info.frame_count
+            on_progress(Progress(stage="look", frames=found.frames, total=total, group=group.index))
+    found.duration = end - start
+    return found
+
+
+def _is_constant(group: FrameGroup, frame_ticks: int, start: int | None) -> bool:
+    """Whether the group's frames are `frame_ticks` apart from `start` on."""
+    first = group.ticks[0] if start is None else start
+    return group.ticks == tuple(range(first, first + frame_ticks * len(group.ticks), frame_ticks))
+
+
+def _thin(samples: dict[int, Sample], stride: int) -> int:
+    """Drop all samples but every `stride`-th group; return the bytes that stay."""
+    for index in [i for i in samples if i % stride]:
+        del samples[index]
+    return sum(sample.latents.nbytes for sample in samples.values())
+
+
+def plan_file(look: Look, budget: float, per_group: int, qualities: int) -> FilePlan:
+    """Choose the quality of a whole file from its samples.
+
+    Args:
+        look: the first pass.
+        budget: bytes all groups may use together, framing included.
+        per_group: bytes of framing a group.
+        qualities: number of quality indices.
+    """
+    seen = sum(look.groups[index] for index in look.samples)
+    scale = look.frames / seen
+    framing = per_group * len(look.groups)
+
+    def total(quality: int) -> int:
+        payload = sum(sample.at(quality).size for sample in look.samples.values())
+        return round(payload * scale) + framing
+
+    quality = find_quality(total, budget, qualities, qualities // 3)
+    above = min(quality + 1, qualities - 1)
+    return FilePlan(
+        quality if above > quality else quality - 1,
+        _sizes(look, min(quality, above - 1), scale, per_group),
+        _sizes(look, above, scale, per_group),
+        budget,
+    )
+
+
+def _sizes(look: Look, quality: int, scale: float, per_group: int) -> list[float]:
+    """Bytes of every group at a quality: real where sampled, the mean a frame elsewhere."""
+    coded = {index: sample.at(quality).size for index, sample in look.samples.items()}
+    rate = sum(coded.values()) * scale / look.frames
+    return [per_group + coded.get(index, rate * frames) for index, frames in enumerate(look.groups)]

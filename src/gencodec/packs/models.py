@@ -1,0 +1,146 @@
+"""From a pack's folder to the networks of every stage, and back. Needs torch.
+
+autoencoder.safetensors   Wan autoencoder and linear path           float16
+transform.safetensors     analysis, synthesis, context              float16
+prior.safetensors         integer prior and frequency tables        int16, int32, uint16, uint32
+refiner.safetensors       diffusion transformer with its adapter    float16
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gencodec.errors import PackError
+from gencodec.execution import Execution
+from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
+from gencodec.packs.manifest import Manifest, read_manifest
+from gencodec.packs.prior import ExactPack, load_exact
+from gencodec.refine import RefineStage, TilePlan, VelocityModel
+from gencodec.transform import LatentCodec, TransformConfig, TransformStage
+
+AUTOENCODER, TRANSFORM, REFINER = "autoencoder", "transform", "refiner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What an encoder does with a pack unless told otherwise; all of it is written into the file.
+
+    Attributes:
+        group_frames: frames of a group, 4n + 1.
+        group_frames_max: the most frames of a group.
+        anchor_offset: quality indices the anchor is better than the other latents.
+        steps: refinement steps, 0 for none.
+        refine_below: groups of this quality index and above are not refined.
+        noise: whether refinement starts from noise mixed into the latents.
+        tile_frames, tile_size, tile_overlap: windows of the transformer, in latents; 0 is whole.
+    """
+
+    group_frames: int = 33
+    group_frames_max: int = 129
+    anchor_offset: int = 0
+    steps: int = 1
+    refine_below: int = 64
+    noise: bool = False
+    tile_frames: int = 9
+    tile_size: int = 48
+    tile_overlap: int = 4
+
+    @property
+    def tiles(self) -> TilePlan:
+        """Windows of the transformer."""
+        return TilePlan(frames=self.tile_frames, size=self.tile_size, overlap=self.tile_overlap)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """The learned parts of one pack, ready to run."""
+
+    manifest: Manifest
+    autoencoder: AutoencoderStage
+    transform: TransformStage
+    exact: ExactPack
+    refiner: RefineStage | None
+    defaults: Defaults
+
+
+def load_models(folder: Path, execution: Execution) -> Models:
+    """Load a pack after checking every file of it.
+
+    Raises:
+        PackError: a file is missing, damaged, or does not fit the architecture it is said to have.
+    """
+    manifest = read_manifest(folder)
+    exact = load_exact(folder)
+    networks = load_networks(folder)
+    try:
+        defaults = Defaults(**manifest.components["defaults"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise PackError(f"pack {manifest.name}: unusable defaults: {error!r}") from error
+    refiner = networks.get(REFINER)
+    return Models(
+        manifest=manifest,
+        autoencoder=AutoencoderStage(networks[AUTOENCODER], execution),
+        transform=TransformStage(networks[TRANSFORM], execution),
+        exact=exact,
+        refiner=None if refiner is None else RefineStage(refiner, execution),
+        defaults=defaults,
+    )
+
+
+def load_networks(folder: Path) -> dict[str, Any]:
+    """Return the float networks of a pack by name; its files must have been checked.
+
+    Raises:
+        PackError: as `load_models`.
+    """
+    manifest = read_manifest(folder)
+    try:
+        networks = build_networks(manifest.components)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PackError(f"pack {manifest.name}: unusable architecture: {error!r}") from error
+    for name, network in networks.items():
+        _load(network, folder / f"{name}.safetensors")
+    return networks
+
+
+def build_networks(components: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the networks that a manifest's components describe, with fresh weights."""
+    linear = components[AUTOENCODER].get("linear")
+    networks: dict[str, nn.Module] = {
+        AUTOENCODER: Autoencoder(
+            components[AUTOENCODER]["wan"], None if linear is None else LinearConfig(**linear)
+        ),
+        TRANSFORM: LatentCodec(TransformConfig(**components[TRANSFORM])),
+    }
+    if REFINER in components:
+        networks[REFINER] = VelocityModel(components[REFINER])
+    return networks
+
+
+def save_network(network: nn.Module, folder: Path, name: str) -> None:
+    """Write the weights of a network as float16 `name`.safetensors."""
+    state = {key: value.half().contiguous() for key, value in network.state_dict().items()}
+    save_file(state, folder / f"{name}.safetensors")
+
+
+def _load(network: nn.Module, path: Path) -> None:
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise PackError(f"cannot read {path}: {error}") from error
+    try:
+        network.load_state_dict({key: value.float() for key, value in state.items()})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise PackError(f"{path} does not fit the pack's architecture: {reason}") from error
+    for parameter in network.parameters():
+        if not torch.isfinite(parameter).all():
+            raise PackError(f"{path} holds weights that are not finite")

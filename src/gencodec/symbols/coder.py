@@ -1,0 +1,274 @@
+"""Symbols of a group <-> its payload: the order of everything in the bit stream.
+
+    group  = frame*                                     one range coder stream
+    frame  = z symbols, then the y symbols of coding steps 0 .. 3
+    z      = residual z against table (kind, channel), channel by channel in raster order
+    step   = residual y - floor(mean / F) against table (scale, mean mod F); scale 0 costs nothing:
+             the symbol is floor((mean + F/2) / F)
+
+Residuals of z, and of each step, are coded table by table; those outside their table's range are
+coded as "escape" and follow in the same order once all tables are done.
+"""
+
+from __future__ import annotations
+
+import zlib
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencodec.errors import FormatError
+from gencodec.symbols.layout import STEPS, Integers, PriorConfig
+from gencodec.symbols.prior import MAX_POSITIONS, Indices, Prior
+from gencodec.symbols.range_coder import PRECISION, RangeReader, RangeWriter, categorical
+from gencodec.symbols.tables import Bank, Tables
+
+SYMBOL_MAX = 32767  # |y| and |z|
+
+# An escaped distance d = 1 .. 2**17 - 1 is coded as its number of bits below the leading one, then
+# these bits: Elias gamma, as one table and one number.
+_LENGTHS = 17
+_LENGTH_BITS = np.minimum(np.arange(_LENGTHS) + 1, _LENGTHS - 1)  # cost of each length
+_LENGTH_MODEL = categorical(1 << (PRECISION - _LENGTH_BITS))
+
+
+class GroupEncoder:
+    """Codes the latent frames of one group. Cheap to make: take a new one for every attempt.
+
+    Attributes:
+        cost_bits: ideal code length of what was coded so far, the sum of -log2 p.
+        digest: CRC-32 of z and y of all frames so far, as `int16` little-endian in C order.
+    """
+
+    def __init__(self, prior: Prior, tables: Tables, shape: tuple[int, int]) -> None:
+        """Start a group of latent frames of `shape` (h, w)."""
+        self._prior, self._tables, self._state = prior, tables, prior.start(shape)
+        self._writer = RangeWriter()
+        self._frames = 0
+        self.cost_bits = 0.0
+        self.digest = 0
+
+    def encode_frame(self, y: Integers, z: Integers, quality: int) -> NDArray[np.int16]:
+        """Code the next latent frame and return its symbols [C, h, w] as a decoder will see them.
+
+        Args:
+            y: symbols [C, h, w], -32767 .. 32767. Where the prior says "skip" they are replaced.
+            z: hyper symbols [cz, hz, wz], -32767 .. 32767.
+            quality: the frame's quality index.
+
+        Raises:
+            ValueError: a shape or a value is out of range.
+        """
+        config, state = self._prior.config, self._state
+        _check_range("y", y, (config.channels, *state.shape))
+        _check_range("z", z, config.hyper_shape(state.shape))
+        state.begin_frame(z, quality)
+        hyper = _hyper_tables(config, z.size, self._frames)
+        self.cost_bits += _write_residuals(
+            self._writer, self._tables.hyper, hyper, z.ravel().astype(np.int32)
+        )
+        symbols = y.reshape(config.channels, -1).astype(np.int16)
+        for index in range(STEPS):
+            part, at = config.part(index), state.positions(index)
+            step = _Step(state.indices(index), config.fractions)
+            residuals = symbols[part, at].ravel()[step.coded] - step.floors
+            self.cost_bits += _write_residuals(
+                self._writer, self._tables.symbols, step.tables, residuals
+            )
+            symbols[part, at] = step.symbols(residuals)
+            state.place(index, symbols[part, at])
+        state.end_frame()
+        self._frames += 1
+        self.digest = _extend_digest(self.digest, z, symbols)
+        return symbols.reshape(y.shape)
+
+    def finish(self) -> bytes:
+        """Return the payload of the frames so far."""
+        return self._writer.finish()
+
+
+class GroupDecoder:
+    """Decodes the latent frames of one group; the inverse of `GroupEncoder`."""
+
+    def __init__(
+        self, prior: Prior, tables: Tables, shape: tuple[int, int], payload: bytes, *, digest: int
+    ) -> None:
+        """Start a group of latent frames of `shape` (h, w) from its payload and stored digest.
+
+        Raises:
+            FormatError: the shape is beyond the format's limit.
+        """
+        h, w = shape
+        if h < 1 or w < 1 or h * w > MAX_POSITIONS:
+            raise FormatError(f"latent frame is {h}x{w}, must have 1 .. {MAX_POSITIONS} positions")
+        self._prior, self._tables, self._state = prior, tables, prior.start(shape)
+        self._reader = RangeReader(payload)
+        self._frames = 0
+        self._expected = digest
+        self.digest = 0
+
+    def decode_frame(self, quality: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Return the symbols [C, h, w] and hyper symbols [cz, hz, wz] of the next latent frame.
+
+        They are not to be trusted before `finish` has returned.
+
+        Raises:
+            FormatError: the payload is damaged, or there is no such quality index.
+        """
+        config, state = self._prior.config, self._state
+        if not 0 <= quality < config.qualities:
+            raise FormatError(f"quality index is {quality}, must be 0 .. {config.qualities - 1}")
+        hyper_shape = config.hyper_shape(state.shape)
+        hyper = _hyper_tables(config, int(np.prod(hyper_shape)), self._frames)
+        z = _as_symbols(_read_residuals(self._reader, self._tables.hyper, hyper))
+        z = z.reshape(hyper_shape)
+        state.begin_frame(z, quality)
+        symbols = np.zeros((config.channels, state.shape[0] * state.shape[1]), np.int16)
+        for index in range(STEPS):
+            part, at = config.part(index), state.positions(index)
+            step = _Step(state.indices(index), config.fractions)
+            residuals = _read_residuals(self._reader, self._tables.symbols, step.tables)
+            symbols[part, at] = step.symbols(residuals)
+            state.place(index, symbols[part, at])
+        state.end_frame()
+        self._frames += 1
+        self.digest = _extend_digest(self.digest, z, symbols)
+        return symbols.reshape(config.channels, *state.shape), z
+
+    def finish(self) -> None:
+        """Check the group once all its frames are decoded.
+
+        Raises:
+            FormatError: the symbols do not have the stored digest, or the payload is not the one
+                an encoder writes for them (bytes left over, for example).
+        """
+        if self.digest != self._expected:
+            raise FormatError(
+                f"symbols have digest {self.digest:08x}, the file says {self._expected:08x}; "
+                "the file is damaged or was made with another pack"
+            )
+        self._reader.finish()
+
+
+class _Step:
+    """The symbols of one coding step, flat in channel-major order: how each of them is coded."""
+
+    def __init__(self, indices: Indices, fractions: int) -> None:
+        shift = fractions.bit_length() - 1
+        scale, mean = indices.scale.ravel(), indices.mean.ravel()
+        self._shape = indices.scale.shape
+        self._skipped = (mean + fractions // 2) >> shift
+        self.coded = np.flatnonzero(scale)  # the symbols that are not skipped
+        means = mean[self.coded]
+        self.floors = (means >> shift).astype(np.int32)
+        tables = (scale[self.coded].astype(np.int16) - 1) * fractions + (means & (fractions - 1))
+        self.tables = tables.astype(np.uint16)  # 16 bits: NumPy sorts these by radix
+
+    def symbols(self, residuals: NDArray[np.int32]) -> NDArray[np.int16]:
+        """Return all symbols [channels of the part, positions] from the coded ones' residuals."""
+        symbols = self._skipped.copy()
+        symbols[self.coded] = _as_symbols(residuals + self.floors)
+        return symbols.reshape(self._shape)
+
+
+def _write_residuals(
+    writer: RangeWriter, bank: Bank, tables: NDArray[np.uint16], residuals: NDArray[np.int32]
+) -> float:
+    """Code residuals [n], each against its table, and return their ideal length in bits."""
+    order = np.argsort(tables, kind="stable")
+    used, values = tables[order], residuals[order]
+    radii = bank.radii[used]
+    escaped = np.abs(values) > radii
+    entries = np.where(escaped, 2 * radii + 1, values + radii)
+    for table, start, stop in _runs(used):
+        writer.write(entries[start:stop], bank.model(table))
+    cost_bits = float(bank.bits[bank.offsets[used] + entries].sum())
+    if escaped.any():
+        cost_bits += _write_escapes(writer, values[escaped], radii[escaped])
+    return cost_bits
+
+
+def _read_residuals(
+    reader: RangeReader, bank: Bank, tables: NDArray[np.uint16]
+) -> NDArray[np.int32]:
+    """Return the residuals [n] that `_write_residuals` coded against the same tables."""
+    order = np.argsort(tables, kind="stable")
+    used = tables[order]
+    radii = bank.radii[used]
+    entries: NDArray[np.int32] = np.empty(len(used), np.int32)
+    for table, start, stop in _runs(used):
+        entries[start:stop] = reader.read(bank.model(table), stop - start)
+    values: NDArray[np.int32] = entries - radii
+    escaped = values > radii
+    if escaped.any():
+        values[escaped] = _read_escapes(reader, radii[escaped])
+    residuals: NDArray[np.int32] = np.empty_like(values)
+    residuals[order] = values
+    return residuals
+
+
+def _write_escapes(
+    writer: RangeWriter, values: NDArray[np.int32], radii: NDArray[np.int32]
+) -> float:
+    """Code values outside -radius .. radius by their distance: 1, 2, 3 .. for R+1, -R-1, R+2 .."""
+    distances = 2 * (np.abs(values) - radii) - (values > 0)
+    lengths = np.frexp(distances.astype(np.float64))[1].astype(np.int32) - 1
+    writer.write(lengths, _LENGTH_MODEL)
+    long = lengths > 0
+    if long.any():
+        rest = distances[long] - np.left_shift(1, lengths[long])
+        writer.write_bits(rest.astype(np.int32), lengths[long])
+    return float((_LENGTH_BITS[lengths] + lengths).sum())
+
+
+def _read_escapes(reader: RangeReader, radii: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the values that `_write_escapes` coded for the same radii."""
+    lengths = reader.read(_LENGTH_MODEL, len(radii))
+    distances = np.left_shift(1, lengths)
+    long = lengths > 0
+    if long.any():
+        distances[long] += reader.read_bits(lengths[long])
+    beyond = (distances + 1) // 2 + radii
+    return np.where(distances % 2 == 1, beyond, -beyond).astype(np.int32)
+
+
+def _runs(tables: NDArray[np.uint16]) -> list[tuple[int, int, int]]:
+    """Return (table, start, stop) of every run of equal values."""
+    if not len(tables):
+        return []
+    starts = np.flatnonzero(np.diff(tables, prepend=tables[:1])).tolist()
+    bounds = [0, *starts, len(tables)]
+    return [(int(tables[start]), start, stop) for start, stop in pairwise(bounds)]
+
+
+def _hyper_tables(config: PriorConfig, count: int, frames: int) -> NDArray[np.uint16]:
+    """Return the table of each of `count` hyper symbols after `frames` frames of the group."""
+    first = min(frames, 1) * config.hyper_channels
+    channels: NDArray[np.uint16] = np.arange(config.hyper_channels, dtype=np.uint16)
+    channels += np.uint16(first)
+    return np.repeat(channels, count // config.hyper_channels)
+
+
+def _as_symbols(values: NDArray[np.int32]) -> NDArray[np.int16]:
+    """Narrow decoded values to int16.
+
+    Raises:
+        FormatError: a value is beyond +-32767, which no encoder writes.
+    """
+    if len(values) and max(int(values.max()), -int(values.min())) > SYMBOL_MAX:
+        raise FormatError(f"payload holds a symbol beyond +-{SYMBOL_MAX}; the file is damaged")
+    return values.astype(np.int16)
+
+
+def _check_range(name: str, values: Integers, shape: tuple[int, ...]) -> None:
+    if values.shape != shape or values.dtype.kind not in "iu":
+        raise ValueError(f"{name} is {values.dtype} {values.shape}, must be integers {shape}")
+    low, high = int(values.min()), int(values.max())
+    if low < -SYMBOL_MAX or high > SYMBOL_MAX:
+        raise ValueError(f"{name} has values {low} .. {high}, must be within +-{SYMBOL_MAX}")
+
+
+def _extend_digest(digest: int, z: Integers, y: Integers) -> int:
+    """Return the CRC-32 after the next frame's z, then y, as int16 little-endian in C order."""
+    return zlib.crc32(y.astype("<i2").tobytes(), zlib.crc32(z.astype("<i2").tobytes(), digest))

@@ -1,0 +1,151 @@
+"""The range coder: entries of integer tables <-> the shortest bytes. constriction lives here only.
+
+constriction does not notice damage and raises errors of its own: every argument is checked by our
+callers, every error becomes a FormatError, and a reader repeats the writer's work, so that exactly
+one payload is accepted for a sequence of entries.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from gencodec.errors import FormatError
+
+PRECISION = 24  # the frequencies of a table sum to 2**PRECISION
+_STATE_WORDS = 2  # the coder's state is two 32-bit words
+_FOREIGN_ERRORS = (AssertionError, KeyError, TypeError, ValueError, OverflowError)
+
+_queue = constriction.stream.queue
+_models = constriction.stream.model
+
+
+def categorical(frequencies: NDArray[np.int64]) -> Any:  # noqa: ANN401 - constriction has no types
+    """Return constriction's model of a table, exact to the last count.
+
+    constriction gives each of n entries one count and shares the other 2**24 - n in proportion to
+    the given weights. With weights frequency - 1 that share is the identity.
+
+    Args:
+        frequencies: at least two counts, each at least 1, that sum to 2**24.
+    """
+    return _models.Categorical((frequencies - 1).astype(np.float64), lazy=False, perfect=False)
+
+
+_POWERS = _models.Uniform()  # exact for sizes that are powers of two
+
+
+class RangeWriter:
+    """Entries -> payload."""
+
+    def __init__(self) -> None:
+        self._encoder = _queue.RangeEncoder()
+
+    def write(self, entries: NDArray[np.int32], model: Any) -> None:  # noqa: ANN401
+        """Append entries of one table."""
+        try:
+            self._encoder.encode(entries, model)
+        except _FOREIGN_ERRORS as error:
+            _refuse(error)
+        except BaseException as error:
+            _refuse_panic(error)
+            raise
+
+    def write_bits(self, values: NDArray[np.int32], bits: NDArray[np.int32]) -> None:
+        """Append values of 1 .. 23 bits each, most significant bit first."""
+        try:
+            self._encoder.encode(values, _POWERS, np.left_shift(1, bits, dtype=np.int32))
+        except _FOREIGN_ERRORS as error:
+            _refuse(error)
+        except BaseException as error:
+            _refuse_panic(error)
+            raise
+
+    def finish(self) -> bytes:
+        """Return the shortest payload that decodes to what was written; it has no trailing zero.
+
+        The coder's final interval [low, low + size) holds the numbers that decode correctly, read
+        as a binary fraction that continues with zeros. constriction picks one of two words; this
+        picks one with as many zero bytes at its end as there are, and drops those.
+        """
+        words, (lower, size) = self._encoder.pos()
+        sealed = np.asarray(self._encoder.get_compressed())
+        if not len(sealed):
+            return b""
+        missing = words + _STATE_WORDS - len(sealed)
+        inside = int.from_bytes(sealed.astype(">u4").tobytes(), "big") << (32 * missing)
+        low = inside - ((inside - lower) & (2 ** (32 * _STATE_WORDS) - 1))
+        zeros = 32 * _STATE_WORDS
+        while -(-low >> zeros) << zeros >= low + size:
+            zeros -= 8
+        value: int = -(-low >> zeros) << zeros
+        return value.to_bytes(4 * (words + _STATE_WORDS), "big").rstrip(b"\0")
+
+
+class RangeReader:
+    """Payload -> entries. The payload continues with zeros."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        padded = payload + bytes(-len(payload) % 4)
+        self._decoder = _queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+        self._again = RangeWriter()
+
+    def read(self, model: Any, count: int) -> NDArray[np.int32]:  # noqa: ANN401
+        """Take `count` entries of one table.
+
+        Raises:
+            FormatError: the payload is damaged.
+        """
+        try:
+            entries: NDArray[np.int32] = self._decoder.decode(model, count)
+        except _FOREIGN_ERRORS as error:
+            _refuse(error)
+        except BaseException as error:
+            _refuse_panic(error)
+            raise
+        self._again.write(entries, model)
+        return entries
+
+    def read_bits(self, bits: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Take values of 1 .. 23 bits each.
+
+        Raises:
+            FormatError: the payload is damaged.
+        """
+        try:
+            values: NDArray[np.int32] = self._decoder.decode(
+                _POWERS, np.left_shift(1, bits, dtype=np.int32)
+            )
+        except _FOREIGN_ERRORS as error:
+            _refuse(error)
+        except BaseException as error:
+            _refuse_panic(error)
+            raise
+        self._again.write_bits(values, bits)
+        return values
+
+    def finish(self) -> None:
+        """Check that the payload is the one a writer makes of what was read.
+
+        Raises:
+            FormatError: the payload is damaged, or longer or shorter than it needs to be.
+        """
+        if self._again.finish() != self._payload:
+            raise FormatError(
+                f"payload of {len(self._payload)} bytes is not what its symbols code to; "
+                "the file is damaged"
+            )
+
+
+def _refuse(error: Exception) -> NoReturn:
+    raise FormatError("payload cannot be decoded; the file is damaged") from error
+
+
+def _refuse_panic(error: BaseException) -> None:
+    """Constriction's PanicException is no Exception; anything else passes."""
+    if type(error).__name__ == "PanicException":
+        raise FormatError("payload cannot be decoded; the file is damaged") from error

@@ -1,0 +1,234 @@
+"""Train a pack: stages in order, each for its share of the time, resumable at any moment."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gencodec.errors import PackError, SourceError
+from gencodec.execution import Execution
+from gencodec.packs import find_pack, read_manifest, verify_pack
+from gencodec.packs.models import TRANSFORM, Defaults, build_networks, load_networks
+from gencodec.packs.prior import PRIOR
+from gencodec.progress import Report
+from gencodec.symbols import PriorConfig
+from gencodec.training.data import ClipStore, CropShape
+from gencodec.training.entropy import EntropyModel
+from gencodec.training.export import export_pack
+from gencodec.training.linear import fit_linear_path
+from gencodec.training.loop import Budget, run_stage
+from gencodec.training.perceptual import Lpips
+from gencodec.training.recipe import RECIPES, STAGES, Recipe
+from gencodec.training.stages import STAGE_CLASSES, Workbench
+from gencodec.transform import LatentCodec, TransformConfig
+
+_LPIPS_FILE = "squeezenet1_1_lpips.npz"
+_START_FILE = "start.safetensors"
+_FIT_BATCHES, _FIT_BATCH = 150, 100
+_COUNT_BATCHES = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a training run left behind."""
+
+    steps: Mapping[str, int]
+    seconds: float
+    run: Path
+    pack: Path
+    log: Path
+
+
+def train(  # noqa: PLR0913 - the command's options, each with a default
+    recipe: str = "mini",
+    *,
+    clips: Sequence[Path],
+    run: Path,
+    minutes: float,
+    stages: Sequence[str] | None = None,
+    start_from: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    metrics_dir: Path | None = None,
+    max_steps: int | None = None,
+    on_progress: Report | None = None,
+) -> TrainResult:
+    """Train for `minutes` and export a pack into `run`/pack.
+
+    Args:
+        recipe: name of a recipe.
+        clips: folders of clips and pictures.
+        run: folder of checkpoints, log and pack; an existing one is continued.
+        minutes: wall time of all stages together, shared equally.
+        stages: names of the stages to run, all by default.
+        start_from: pack whose weights a new run starts from.
+        device: where to train.
+        threads: CPU threads.
+        metrics_dir: folder with the LPIPS weights; without it stages train without LPIPS.
+        max_steps: steps a stage at most, for trying out.
+        on_progress: told about every step.
+
+    Raises:
+        PackError: unknown recipe, or weights that do not fit.
+        SourceError: no clips, or an unknown stage.
+    """
+    plan = _recipe(recipe)
+    chosen = tuple(stages or STAGES)
+    if unknown := set(chosen) - set(STAGES):
+        raise SourceError(f"unknown stage {sorted(unknown)}; stages are {', '.join(STAGES)}")
+    run.mkdir(parents=True, exist_ok=True)
+    execution = Execution.choose(device, threads=threads)
+    store = ClipStore(clips, run / "clips", exclude=plan.exclude)
+    started = time.monotonic()
+    components = _start(plan, store, run, start_from)
+    bench = _workbench(components, run, metrics_dir, execution.device)
+    steps = {}
+    for name in STAGES:
+        if name not in chosen:
+            continue
+        stage = STAGE_CLASSES[name](copy.copy(bench))
+        budget = Budget(minutes=minutes / len(chosen), steps=max_steps)
+        steps[name] = run_stage(stage, store, plan.stages[name], run, budget, on_progress)
+        _save_start(bench, run)
+    document = _document(plan, components, clips)
+    batches = _normalised(
+        store, plan.stages["codec"].shape, _COUNT_BATCHES if max_steps is None else 2
+    )
+    export_pack(bench, document, run / "pack", (b.to(execution.device) for b in batches))
+    return TrainResult(
+        steps=steps,
+        seconds=time.monotonic() - started,
+        run=run,
+        pack=run / "pack",
+        log=run / "log.jsonl",
+    )
+
+
+def _recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise PackError(f"no recipe {name!r}; recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def _start(
+    recipe: Recipe, store: ClipStore, run: Path, start_from: str | Path | None
+) -> dict[str, Any]:
+    """Return the components of the run, after leaving its first weights in `run`."""
+    if start_from is not None and not (run / _START_FILE).exists():
+        folder = find_pack(start_from)
+        components = dict(read_manifest(folder).components)
+        _save_start(_from_pack(folder, components), run)
+        return components
+    components = copy.deepcopy(dict(recipe.components))
+    stored = run / _START_FILE
+    if stored.exists():
+        _adopt_statistics(components, load_file(stored))
+        return components
+    bench = _workbench(components, None, None, torch.device("cpu"))
+    linear = bench.autoencoder.linear
+    if linear is not None:
+        batches = _normalised(store, CropShape(frames=5, size=48), None, batch=_FIT_BATCH)
+        mean, std = fit_linear_path(linear, batches, _FIT_BATCHES)
+        bench.autoencoder.mean.copy_(mean.view_as(bench.autoencoder.mean))
+        bench.autoencoder.std.copy_(std.view_as(bench.autoencoder.std))
+        config = TransformConfig(**components[TRANSFORM])
+        codec = LatentCodec(config, bench.autoencoder.std.flatten())
+        bench.codec.load_state_dict(codec.state_dict())
+    _save_start(bench, run)
+    _adopt_statistics(components, load_file(stored))
+    return components
+
+
+def _adopt_statistics(components: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Put the latents' mean and deviation into the manifest's autoencoder configuration."""
+    wan = components["autoencoder"]["wan"]
+    wan["latents_mean"] = weights["autoencoder.mean"].flatten().tolist()
+    wan["latents_std"] = weights["autoencoder.std"].flatten().tolist()
+
+
+def _from_pack(folder: Path, components: Mapping[str, Any]) -> Workbench:
+    """Return the networks of a finished pack, its integer prior made trainable again."""
+    verify_pack(folder)
+    networks = load_networks(folder)
+    entropy = EntropyModel(PriorConfig(**components[PRIOR]))
+    entropy.prior.adopt(load_file(folder / f"{PRIOR}.safetensors"))
+    return Workbench(
+        autoencoder=networks["autoencoder"],
+        codec=networks[TRANSFORM],
+        entropy=entropy,
+        refiner=networks["refiner"],
+        lpips=None,
+    )
+
+
+def _workbench(
+    components: Mapping[str, Any], run: Path | None, metrics: Path | None, device: torch.device
+) -> Workbench:
+    """Build the networks and load the run's weights into them."""
+    networks = build_networks(components)
+    bench = Workbench(
+        autoencoder=networks["autoencoder"],
+        codec=networks[TRANSFORM],
+        entropy=EntropyModel(PriorConfig(**components[PRIOR])),
+        refiner=networks["refiner"],
+        lpips=None if metrics is None else Lpips(metrics / _LPIPS_FILE).to(device),
+    )
+    if run is not None:
+        stored = load_file(run / _START_FILE)
+        for name, network in _parts(bench).items():
+            prefix = f"{name}."
+            state = {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
+            network.load_state_dict(state)
+            network.to(device)
+    return bench
+
+
+def _parts(bench: Workbench) -> dict[str, torch.nn.Module]:
+    return {
+        "autoencoder": bench.autoencoder,
+        "codec": bench.codec,
+        "entropy": bench.entropy,
+        "refiner": bench.refiner,
+    }
+
+
+def _save_start(bench: Workbench, run: Path) -> None:
+    """Write the weights that the next stage, and the next run, start from."""
+    state = {
+        f"{name}.{key}": value.detach().cpu().clone()
+        for name, network in _parts(bench).items()
+        for key, value in network.state_dict().items()
+    }
+    partial = run / "start.partial"
+    save_file(state, partial)
+    partial.replace(run / _START_FILE)
+
+
+def _normalised(
+    store: ClipStore, shape: CropShape, count: int | None, *, batch: int = 4
+) -> Iterator[Tensor]:
+    batches = store.batches(batch, shape, seed=1)
+    return (b.float() / 127.5 - 1 for b in itertools.islice(batches, count))
+
+
+def _document(
+    recipe: Recipe, components: Mapping[str, Any], clips: Sequence[Path]
+) -> dict[str, Any]:
+    """Return the manifest without its files."""
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "licence": recipe.licence,
+        "use": "research-only",
+        "trained_on": sorted(folder.resolve().name for folder in clips),
+        "components": {**components, "defaults": asdict(Defaults())},
+    }

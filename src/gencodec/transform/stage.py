@@ -1,0 +1,110 @@
+"""The door of the transform: NumPy latents in, integer symbols out, and back.
+
+Which bytes carry the symbols is the caller's business: to encode, it passes a function that takes
+the symbols of a frame and returns them as a decoder will see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gencodec.execution import Execution
+from gencodec.geometry import GroupQuality
+from gencodec.transform.latent_codec import ANCHOR, LatentCodec, State
+
+Symbols = NDArray[np.int32]
+WriteFrame = Callable[[Symbols, Symbols, int], NDArray[np.int16]]
+
+_DEAD_ZONE = 0.12  # an encoder's choice; the decoder does not know it
+_SYMBOL_LIMIT = 32_767
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedLatents:
+    """Decoded latents [c, t, h, w] and the decoder features [f, t, h, w] that go with them."""
+
+    latents: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+class TransformStage:
+    """Runs a `LatentCodec` over the latent frames of one group at a time."""
+
+    def __init__(self, codec: LatentCodec, execution: Execution) -> None:
+        self.config = codec.config
+        self._codec = codec.to(execution.device).eval()
+        self._device = execution.device
+
+    @torch.inference_mode()
+    def encode(
+        self, latents: NDArray[np.float32], quality: GroupQuality, write: WriteFrame
+    ) -> CodedLatents:
+        """Code normalised latents [c, t, h, w] in a closed loop.
+
+        Args:
+            latents: the group's latents.
+            quality: quality indices of its frames.
+            write: called once a latent frame with symbols [c, h, w], hyper symbols [cz, hz, wz]
+                and the quality index; returns the symbols as the decoder will see them.
+        """
+        source = torch.from_numpy(latents).to(self._device)
+
+        def symbols(t: int, state: State) -> Tensor:
+            index = self._quality(quality.of(t))
+            raw = self._codec.analyse(source[None, :, t], state, index)
+            hyper = self._codec.hyper_analyse(raw, state.kind)
+            return self._tensor(
+                write(_integers(raw, _DEAD_ZONE), _integers(hyper, 0.0), quality.of(t))
+            )
+
+        return self._run(latents.shape[1:], quality, symbols)
+
+    @torch.inference_mode()
+    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> CodedLatents:
+        """Rebuild the latents of a group from the symbols [c, h, w] of its latent frames."""
+        shape = (len(symbols), *symbols[0].shape[1:])
+        return self._run(shape, quality, lambda t, _state: self._tensor(symbols[t]))
+
+    def _run(
+        self,
+        shape: tuple[int, ...],
+        quality: GroupQuality,
+        symbols: Callable[[int, State], Tensor],
+    ) -> CodedLatents:
+        frames, height, width = shape
+        state = self._codec.start(1, height, width)
+        latents: list[Tensor] = []
+        features: list[Tensor] = []
+        for t in range(frames):
+            if t > ANCHOR:
+                state = self._codec.advance(latents[-1], features[-1])
+            y = symbols(t, state)
+            latent, feature = self._codec.synthesise(y, state, self._quality(quality.of(t)))
+            latents.append(latent)
+            features.append(feature)
+        return CodedLatents(latents=_stacked(latents), features=_stacked(features))
+
+    def _quality(self, index: int) -> Tensor:
+        return torch.tensor([index], device=self._device)
+
+    def _tensor(self, symbols: NDArray[np.int16]) -> Tensor:
+        return torch.from_numpy(symbols.astype(np.float32)).to(self._device)[None]
+
+
+def _integers(values: Tensor, dead_zone: float) -> Symbols:
+    """Round [1, c, h, w] to integers, a little more towards zero by `dead_zone`, clipped."""
+    magnitude = (values[0].abs() + (0.5 - dead_zone)).floor().clamp(0, _SYMBOL_LIMIT)
+    rounded: Symbols = torch.nan_to_num(magnitude * values[0].sign()).to(torch.int32).cpu().numpy()
+    return rounded
+
+
+def _stacked(frames: list[Tensor]) -> NDArray[np.float32]:
+    """Join frames [1, c, h, w] to [c, t, h, w]."""
+    joined: NDArray[np.float32] = torch.stack(frames, 2)[0].float().cpu().numpy()
+    return joined

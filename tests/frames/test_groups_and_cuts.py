@@ -1,0 +1,131 @@
+"""Groups hold what they should, and start where scenes do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from gencodec.frames import CutDetector, Frame, groups
+from gencodec.frames.cuts import small_luma
+
+Picture = NDArray[np.float32]
+
+
+def _frames(count: int) -> Iterator[Frame]:
+    for index in range(count):
+        rgb = np.full((2, 3, 3), index, np.uint8)
+        yield Frame(rgb=rgb, ticks=10 * index - 5, duration=4)
+
+
+@given(st.integers(0, 40), st.integers(1, 12), st.sets(st.integers(0, 40)))
+def test_groups_hold_all_frames_in_order(count: int, length: int, cuts: set[int]) -> None:
+    found = list(
+        groups(_frames(count), length=length, is_cut=lambda frame, _: int(frame[0, 0, 0]) in cuts)
+    )
+    values = [int(rgb[0, 0, 0]) for group in found for rgb in group.rgb]
+    starts = {int(group.rgb[0, 0, 0, 0]) for group in found}
+    assert values == list(range(count))
+    assert [t for group in found for t in group.ticks] == [10 * v - 5 for v in values]
+    assert all(1 <= len(group.rgb) == len(group.ticks) <= length for group in found)
+    assert [group.index for group in found] == list(range(len(found)))
+    assert [group.last for group in found] == [False] * (len(found) - 1) + [True] * bool(found)
+    assert cuts & set(range(count)) <= starts
+    assert {int(g.rgb[0, 0, 0, 0]) for g in found if g.cut} == (cuts & set(range(1, count)))
+    assert [group.duration for group in found] == [10] * (len(found) - 1) + [4] * bool(found)
+
+
+def test_a_group_needs_room_for_a_frame() -> None:
+    with pytest.raises(ValueError, match="length is 0"):
+        list(groups(_frames(3), length=0))
+
+
+def _scene(seed: int, *, height: int = 270, width: int = 480) -> Picture:
+    """Draw overlapping soft blobs: like a photograph, strong at all sizes. 0..1."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    image = np.zeros((height, width), np.float32)
+    for size in (90, 45, 20, 10):
+        for _ in range(3600 // size):
+            cy, cx, weight = rng.uniform(0, height), rng.uniform(0, width), rng.normal()
+            ys = slice(max(0, int(cy - 2 * size)), int(cy + 2 * size))
+            xs = slice(max(0, int(cx - 2 * size)), int(cx + 2 * size))
+            away = (y[ys, xs] - cy) ** 2 + (x[ys, xs] - cx) ** 2
+            image[ys, xs] += weight * np.exp(-away / (2 * (size / 2) ** 2))
+    spread: Picture = ((image - image.min()) / (image.max() - image.min())).astype(np.float32)
+    return spread
+
+
+SCENES = [_scene(seed) for seed in range(3)]
+
+
+def _rgb(image: Picture) -> NDArray[np.uint8]:
+    return np.repeat(np.clip(np.round(image * 255), 0, 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def _cuts(images: list[Picture]) -> list[int]:
+    detector, frames = CutDetector(), [_rgb(image) for image in images]
+    following = [*frames[1:], None]
+    return [i for i, (now, then) in enumerate(zip(frames, following, strict=True))
+            if detector(now, then)]  # fmt: skip
+
+
+def _noisy(image: Picture, count: int, *, seed: int = 9) -> list[Picture]:
+    rng = np.random.default_rng(seed)
+    return [image + rng.normal(0, 0.02, image.shape).astype(np.float32) for _ in range(count)]
+
+
+def test_hard_cuts_are_found() -> None:
+    images = _noisy(SCENES[0], 9) + _noisy(SCENES[1], 8) + _noisy(SCENES[2], 6)
+    assert _cuts(images) == [9, 17]
+
+
+def test_cuts_that_follow_closely_are_found_when_certain() -> None:
+    assert _cuts([SCENES[0]] * 8 + [SCENES[1]] * 2 + [SCENES[2]] * 6) == [8, 10]
+
+
+def test_cuts_between_fast_pans_are_found() -> None:
+    pans = [[np.roll(scene, 16 * i, axis=1) for i in range(10)] for scene in SCENES[:2]]
+    assert _cuts(pans[0] + pans[1]) == [10]
+
+
+def test_a_cut_to_black_is_found() -> None:
+    assert _cuts(_noisy(SCENES[0], 8) + [np.zeros_like(SCENES[0])] * 8) == [8]
+
+
+@pytest.mark.parametrize("speed", [1, 8, 20, 60, 150])
+def test_pans_are_no_cuts(speed: int) -> None:
+    assert _cuts([np.roll(SCENES[0], speed * i, axis=1) for i in range(20)]) == []
+
+
+def test_a_flash_is_no_cut() -> None:
+    flash = [np.clip(0.8 + SCENES[0], 0, 1)]
+    assert _cuts(_noisy(SCENES[0], 8) + flash + _noisy(SCENES[0], 8)) == []
+
+
+def test_one_blank_frame_is_no_cut() -> None:
+    blank = [np.ones_like(SCENES[0])]
+    assert _cuts(_noisy(SCENES[0], 8) + blank + _noisy(SCENES[0], 8)) == []
+
+
+@pytest.mark.parametrize("frames", [8, 16, 40])
+def test_fades_through_black_are_no_cuts(frames: int) -> None:
+    levels = np.abs(np.linspace(1, -1, 2 * frames))
+    images = [SCENES[0 if i < frames else 1] * level for i, level in enumerate(levels)]
+    assert _cuts(images) == []
+
+
+def test_dissolves_are_no_cuts() -> None:
+    images = [SCENES[0] * (1 - s) + SCENES[1] * s for s in np.linspace(0, 1, 20)]
+    assert _cuts(images) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (36, 64), (271, 481), (1080, 1920)])
+def test_small_luma_is_the_mean_of_the_picture(shape: tuple[int, int]) -> None:
+    luma = small_luma(np.full((*shape, 3), (255, 0, 0), np.uint8))
+    assert luma.shape == (min(36, shape[0]), min(64, shape[1]))
+    np.testing.assert_allclose(luma, 255 * 77 / 256, atol=0.02)

@@ -1,0 +1,254 @@
+"""The fast path against a decoder in plain Python integers, written from formats/entropy-1.md."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gencodec.symbols import GroupDecoder, GroupEncoder, Prior, PriorConfig, Tables
+
+Plane = list[list[list[int]]]  # [channels][h][w]
+
+
+class ReferenceRangeDecoder:
+    """Section 5 of the specification."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload, self.at = payload, 0
+        self.lower, self.size = 0, 2**64 - 1
+        self.point = self.word() << 32 | self.word()
+
+    def word(self) -> int:
+        data = self.payload[self.at : self.at + 4]
+        self.at += 4
+        return int.from_bytes(data.ljust(4, b"\0"), "big")
+
+    def decode(self, frequencies: list[int]) -> int:
+        unit = self.size >> 24
+        quantile = (self.point - self.lower) % 2**64 // unit
+        assert quantile < 2**24
+        entry = below = 0
+        while below + frequencies[entry] <= quantile:
+            below += frequencies[entry]
+            entry += 1
+        self.lower = (self.lower + unit * below) % 2**64
+        self.size = unit * frequencies[entry]
+        if self.size < 2**32:
+            self.lower = self.lower << 32 & (2**64 - 1)
+            self.size <<= 32
+            self.point = (self.point << 32 & (2**64 - 1)) | self.word()
+        return entry
+
+
+def clip(value: int, low: int, high: int) -> int:
+    return max(low, min(high, value))
+
+
+class ReferenceDecoder:
+    """Sections 2 to 4 of the specification."""
+
+    def __init__(
+        self, config: PriorConfig, arrays: dict[str, Any], shape: tuple[int, int], payload: bytes
+    ) -> None:
+        self.config, self.h, self.w = config, *shape
+        self.a = {name: array.tolist() for name, array in arrays.items()}
+        self.coder = ReferenceRangeDecoder(payload)
+        self.state = self.plane(config.hidden)
+        self.frame = 0
+        self.banks = {
+            "tables": self.split("tables", [r for r in self.a["tables.radii"] for _ in range(4)]),
+            "hyper": self.split("hyper", list(chain(*self.a["hyper.radii"]))),
+        }
+
+    def split(self, bank: str, radii: list[int]) -> list[tuple[int, list[int]]]:
+        frequencies, tables = self.a[f"{bank}.frequencies"], []
+        for radius in radii:
+            tables.append((radius, frequencies[: 2 * radius + 2]))
+            frequencies = frequencies[2 * radius + 2 :]
+        return tables
+
+    def plane(self, channels: int) -> Plane:
+        return [[[0] * self.w for _ in range(self.h)] for _ in range(channels)]
+
+    def conv(self, kernels: list[Any], inputs: Plane, i: int, j: int) -> list[int]:
+        """Sums of one position for every output row."""
+        return [
+            sum(
+                kernel[c][u][v] * inputs[c][i + u - 1][j + v - 1]
+                for c in range(len(inputs))
+                for u in range(3)
+                for v in range(3)
+                if 0 <= i + u - 1 < self.h and 0 <= j + v - 1 < self.w
+            )
+            for kernel in kernels
+        ]
+
+    def layer(self, kernels: list[Any], biases: list[int], inputs: Plane) -> Plane:
+        out = self.plane(len(biases))
+        for i in range(self.h):
+            for j in range(self.w):
+                for n, total in enumerate(self.conv(kernels, inputs, i, j)):
+                    out[n][i][j] = clip((total + biases[n] + 2**9) >> 10, 0, 4095)
+        return out
+
+    def residuals(self, bank: str, ids: list[int]) -> list[int]:
+        order = sorted(range(len(ids)), key=lambda k: ids[k])
+        values = [0] * len(ids)
+        escaped = []
+        for k in order:
+            radius, frequencies = self.banks[bank][ids[k]]
+            values[k] = self.coder.decode(frequencies) - radius
+            if values[k] > radius:
+                escaped.append((k, radius))
+        lengths = [2 ** (23 - k) for k in range(16)] + [2**8]
+        bits = [self.coder.decode(lengths) for _ in escaped]
+        for (k, radius), length in zip(escaped, bits, strict=True):
+            rest = self.coder.decode([2 ** (24 - length)] * 2**length) if length else 0
+            distance = 2**length + rest
+            beyond = radius + (distance + 1) // 2
+            values[k] = beyond if distance % 2 else -beyond
+        return values
+
+    def hyper(self) -> Plane:
+        stride, channels = self.config.hyper_stride, self.config.hyper_channels
+        hz, wz = -(-self.h // stride), -(-self.w // stride)
+        kind = min(self.frame, 1)
+        ids = [kind * channels + c for c in range(channels) for _ in range(hz * wz)]
+        flat = iter(self.residuals("hyper", ids))
+        return [[[next(flat) for _ in range(wz)] for _ in range(hz)] for _ in range(channels)]
+
+    def indices(self, step: int, symbols: Plane, context: Plane, i: int, j: int) -> list[Any]:
+        """(scale, mean) of every channel of the step's part at one position."""
+        config, part = self.config, step // 2
+        known = symbols[: config.split] if step < 3 else symbols
+        total = [0] * config.hidden
+        if step:
+            total = self.conv(self.a[f"step{step}.weight"], known, i, j)
+        features = []
+        for n in range(config.hidden):
+            acc = total[n] + self.a["step.bias"][step][n]
+            row = self.a["ctx.weight"][step][n]
+            acc += sum(row[m] * context[m][i][j] for m in range(config.hidden))
+            features.append(clip((acc + 2**9) >> 10, 0, 4095))
+        rows = []
+        phase = step % 2
+        for row, bias in zip(
+            self.a[f"out{part}.weight"][phase], self.a[f"out{part}.bias"][phase], strict=True
+        ):
+            rows.append(sum(a * b for a, b in zip(row, features, strict=True)) + bias)
+        half = len(rows) // 2
+        scales = [clip((acc + 2**17) >> 18, 0, config.scales - 1) for acc in rows[:half]]
+        means = [clip((acc + 2**15) >> 16, -32, 32) for acc in rows[half:]]  # F = 4
+        return list(zip(scales, means, strict=True))
+
+    def decode_frame(self, quality: int) -> tuple[Plane, Plane]:
+        config, h, w = self.config, self.h, self.w
+        z = self.hyper()
+        stride = config.hyper_stride
+        up = [
+            [[clip(c[i // stride][j // stride], -15, 15) * 256 for j in range(w)] for i in range(h)]
+            for c in z
+        ]
+        kind = min(self.frame, 1)
+        first = self.layer(
+            self.a["trunk0.weight"][kind], self.a["trunk0.bias"][kind][quality], self.state + up
+        )
+        context = self.layer(self.a["trunk1.weight"][kind], self.a["trunk1.bias"][kind], first)
+        y, fixed = self.plane(config.channels), self.plane(config.channels)
+        for step in range(4):
+            base = 0 if step < 2 else config.split
+            places = [(i, j) for i in range(h) for j in range(w) if (i + j) % 2 == step % 2]
+            said = {at: self.indices(step, fixed, context, *at) for at in places}
+            channels = config.split if step < 2 else config.channels - config.split
+            flat = [(c, i, j, *said[i, j][c]) for c in range(channels) for i, j in places]
+            coded = [(scale - 1) * 4 + mean % 4 for *_, scale, mean in flat if scale]
+            values = iter(self.residuals("tables", coded))
+            for c, i, j, scale, mean in flat:
+                value = next(values) + mean // 4 if scale else (mean + 2) // 4
+                y[base + c][i][j] = value
+                fixed[base + c][i][j] = clip(value, -15, 15) * 256
+        self.state = self.layer(self.a["state.weight"], self.a["state.bias"], self.state + fixed)
+        self.frame += 1
+        return y, z
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    spread=st.sampled_from([0, 1, 3, 40, 32767]),
+)
+def test_a_decoder_written_from_the_specification_agrees(
+    config: PriorConfig,
+    prior_arrays: Callable[[PriorConfig, int], dict[str, Any]],
+    table_arrays: Callable[[PriorConfig], dict[str, Any]],
+    tables: Tables,
+    seed: int,
+    shape: tuple[int, int],
+    spread: int,
+) -> None:
+    arrays = prior_arrays(config, seed)
+    prior = Prior(config, arrays)
+    rng = np.random.default_rng(seed)
+    encoder = GroupEncoder(prior, tables, shape)
+    qualities = rng.integers(0, config.qualities, 3).tolist()
+    sent = []
+    for quality in qualities:
+        y = rng.integers(-spread, spread + 1, (config.channels, *shape))
+        z = rng.integers(-min(spread, 2), min(spread, 2) + 1, config.hyper_shape(shape))
+        sent.append((encoder.encode_frame(y, z, quality), z))
+    payload = encoder.finish()
+
+    slow = ReferenceDecoder(config, arrays | table_arrays(config), shape, payload)
+    fast = GroupDecoder(prior, tables, shape, payload, digest=encoder.digest)
+    digest = 0
+    for quality, (sent_y, sent_z) in zip(qualities, sent, strict=True):
+        slow_y, slow_z = slow.decode_frame(quality)
+        fast_y, fast_z = fast.decode_frame(quality)
+        assert slow_y == sent_y.tolist() == fast_y.tolist()
+        assert slow_z == sent_z.tolist() == fast_z.tolist()
+        digest = zlib.crc32(np.array(slow_z, "<i2").tobytes(), digest)
+        digest = zlib.crc32(np.array(slow_y, "<i2").tobytes(), digest)
+    fast.finish()
+    assert digest == encoder.digest
+
+
+def test_teacher_forced_indices_equal_those_of_the_running_prior(
+    config: PriorConfig, prior: Prior
+) -> None:
+    rng = np.random.default_rng(5)
+    y = rng.integers(-4, 5, (3, config.channels, 5, 3))
+    z = rng.integers(-2, 3, (3, *config.hyper_shape((5, 3))))
+    scale, mean = prior.indices(y, z, [0, 2, 1])
+    state = prior.start((5, 3))
+    for frame, quality in enumerate([0, 2, 1]):
+        state.begin_frame(z[frame], quality)
+        for step in range(4):
+            part, at = config.part(step), state.positions(step)
+            found = state.indices(step)
+            assert np.array_equal(scale[frame].reshape(5, -1)[part, at], found.scale)
+            assert np.array_equal(mean[frame].reshape(5, -1)[part, at], found.mean)
+            state.place(step, y[frame].reshape(5, -1)[part, at])
+        state.end_frame()
+    assert len(np.unique(scale)) == config.scales
+
+
+@pytest.mark.parametrize("block", [1, 7, 10_000])
+def test_indices_do_not_depend_on_how_products_are_split(
+    prior: Prior, config: PriorConfig, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    y = rng.integers(-4, 5, (2, config.channels, 9, 8))
+    z = rng.integers(-2, 3, (2, *config.hyper_shape((9, 8))))
+    whole = prior.indices(y, z, [1, 1])
+    monkeypatch.setattr("gencodec.symbols.prior._BLOCK", block)
+    split = prior.indices(y, z, [1, 1])
+    assert np.array_equal(whole[0], split[0])
+    assert np.array_equal(whole[1], split[1])
