@@ -7,7 +7,7 @@ Packing, parsing, range checks and the tables of the specification all derive fr
               first field lowest, that fills whole bytes
     rest      ends a run of bits: they and this value, shifted above      integer
               them, are one var
-    u8 u16 u32  little-endian                                             integer
+    u8, u32   little-endian                                               integer
     var       LEB128, 7 bits a byte, low first, at most 9 bytes, shortest integer 0 .. 2^63 - 1
     svar      a var: 0, -1, 1, -2, 2 ... as 0, 1, 2, 3, 4 ...             integer
     ratio     two vars, numerator and denominator, in lowest terms        Fraction
@@ -40,7 +40,7 @@ HASH_BYTES = 32
 VARIABLE = "the rate varies"
 """A field with this `when` is present in files of variable frame rate only."""
 
-_UNSIGNED = {"u8": 1, "u16": 2, "u32": 4}
+_UNSIGNED = {"u8": 1, "u32": 4}
 R = TypeVar("R")
 
 
