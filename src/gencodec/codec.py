@@ -97,7 +97,7 @@ class DecodeResult:
     warnings: tuple[str, ...]
 
 
-def encode(
+def encode(  # noqa: PLR0913 - the command's options, each with a default
     source: str | Path,
     output: str | Path | BinaryIO,
     *,
@@ -146,7 +146,7 @@ def encode(
     )
 
 
-def decode(
+def decode(  # noqa: PLR0913 - the command's options, each with a default
     source: str | Path | BinaryIO,
     output: str | Path,
     *,
@@ -168,8 +168,10 @@ def decode(
         output: .mp4, .mkv, .mov, .y4m, a folder for PNG pictures, or "-" for y4m.
         base: show the decoded latents without refinement.
         steps: refinement steps instead of those in the file.
-        start, end: part of the video, in seconds from its first frame.
-        device, threads: where the networks run.
+        start: seconds from the first frame where the part to decode begins.
+        end: seconds from the first frame where it ends.
+        device: where the networks run.
+        threads: CPU threads; None is torch's choice.
         overwrite: replace an existing output.
         max_pixels: width x height that is refused above.
         pack_dirs: folders searched for packs before the usual places.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -62,7 +63,8 @@ class Decoder:
         """Yield the groups that show something between two times, by the index if there is one.
 
         Args:
-            start, end: seconds from the first frame; None is the start or the end of the video.
+            start: seconds from the first frame; None is the start of the video.
+            end: seconds from the first frame; None is the end of the video.
         """
         if start is None and end is None:
             yield from self.reader.groups()
@@ -94,13 +96,18 @@ class Decoder:
         """Decode groups to frames, those before `start` and from `end` on left out."""
         low, high = self._ticks(start), self._ticks(end)
         count = 0
+        held: Frame | None = None  # until it is known whether it is the last one
         for record in records:
             for frame in self._group(record):
                 if (low is None or frame.ticks >= low) and (high is None or frame.ticks < high):
                     count += 1
-                    yield frame
+                    if held is not None:
+                        yield held
+                    held = frame
             if on_progress is not None:
                 on_progress(Progress(stage="decode", frames=count, group=record.number + 1))
+        if held is not None:
+            yield replace(held, duration=self.reader.last_duration if high is None else 0)
 
     def _group(self, record: GroupRecord) -> Iterator[Frame]:
         header = self.reader.parts[record.part].header

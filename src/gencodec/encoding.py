@@ -112,15 +112,17 @@ class Encoder:
         frame_ticks = self._source.info.frame_ticks
         qualities: list[int] = []
         coming = self._groups()
-        group = next(coming)
-        start = group.ticks[0]
+        group = first = next(coming)
+        start = first.ticks[0]
         with Writer(stream, self._header(start, constant_rate=look.constant_rate)) as writer:
-            for group in chain([group], coming):
+            for group in chain([first], coming):
                 sample = look.samples.pop(group.index, None) or self._sample(group)
                 quality = choose(group, sample)
                 writer.write_group(_record(group, sample.at(quality)))
                 qualities.append(quality)
                 self._report(writer.totals, look.frames or None, quality)
+            told = group.duration if group.duration != frame_ticks else 0
+            writer.close(last_duration=told)
         return Encoded(
             totals=writer.totals,
             seconds=(group.ticks[-1] + frame_ticks - start) * self._source.info.time_base,

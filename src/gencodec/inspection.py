@@ -99,14 +99,17 @@ def open_stream(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
     if source == "-":
         yield sys.stdin.buffer
     elif isinstance(source, (str, Path)):
-        try:
-            stream = Path(source).open("rb")
-        except OSError as error:
-            raise SourceError(f"cannot open {source}: {error.strerror or error}") from error
-        with stream:
+        with _opened(Path(source)) as stream:
             yield stream
     else:
         yield source
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise SourceError(f"cannot open {path}: {error.strerror or error}") from error
 
 
 def info(source: str | Path | BinaryIO) -> Info:

@@ -43,9 +43,9 @@ class LinearConfig:
 
 
 class LinearPath(nn.Module):
-    """A strided causal linear transform and its synthesis, one pair for the first frame of a group
-    (`image`) and one for each following block of four frames (`clip`).
+    """A strided causal linear transform and its synthesis.
 
+    One pair serves the first frame of a group (`image`), one each following block of four (`clip`).
     Pixels are rearranged to one vector a block first, so both maps are small convolutions on the
     latent grid: kernels wider than one position overlap blocks and remove their edges.
     """

@@ -54,7 +54,7 @@ class AutoencoderStage:
     def decode(
         self, latents: NDArray[np.float32], frames: int, height: int, width: int
     ) -> Iterator[NDArray[np.uint8]]:
-        """Map normalised latents [c, t, h, w] to `frames` pictures, yielded as [T, H, W, 3] blocks."""
+        """Map normalised latents [c, t, h, w] to `frames` pictures in blocks [T, H, W, 3]."""
         z = torch.from_numpy(latents).to(self._device)[None]
         left = frames
         blocks = self._network.decode_blocks(z)

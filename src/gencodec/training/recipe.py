@@ -116,7 +116,7 @@ def _mini() -> Recipe:
                 shape=CropShape(frames=17, size=256), batch=2, learning_rate=3e-4
             ),
             "pixels": StageSettings(
-                shape=CropShape(frames=5, size=160), batch=1, learning_rate=1.5e-4
+                shape=CropShape(frames=9, size=128), batch=1, learning_rate=3e-4
             ),
         },
         exclude=frozenset({"rich_progress.mp4"}),

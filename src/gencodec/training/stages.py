@@ -29,6 +29,7 @@ from gencodec.transform import LatentCodec
 _LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57 * 2^(-8/3))
 _ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
 _PERCEPTUAL = 0.5  # LPIPS against mean absolute error of pixels in -1..1
+_FLICKER = 0.5  # error of the change from frame to frame, likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +42,25 @@ class Workbench:
     refiner: VelocityModel
     lpips: Lpips | None
 
-    def perceptual(self, a: Tensor, b: Tensor) -> Tensor:
-        """LPIPS of a few frames of clips [b, 3, T, H, W]: always the first, one of the others."""
-        if self.lpips is None:
-            return a.new_zeros(())
-        picks = [0, random.randrange(a.shape[2])]  # noqa: S311 - which frames, not a secret
-        pictures = [x[:, :, picks].transpose(1, 2).flatten(0, 1) for x in (a, b)]
-        return self.lpips(*pictures).mean()
+    def picture_loss(
+        self, made: Tensor, true: Tensor, kind: str
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of clips [b, 3, T, H, W] in -1..1, and its parts under `kind` for the log.
+
+        Mean absolute error of pixels, the same of their change from frame to frame (flicker), and
+        LPIPS of the first and one other frame.
+        """
+        error = (made - true).abs().mean()
+        change = (made.diff(dim=2) - true.diff(dim=2)).abs().mean()
+        loss = error + _FLICKER * change
+        numbers = {f"{kind}_l1": float(error.detach()), f"{kind}_flicker": float(change.detach())}
+        if self.lpips is not None:
+            picks = [0, random.randrange(made.shape[2])]  # noqa: S311 - which frames, not a secret
+            pictures = [x[:, :, picks].transpose(1, 2).flatten(0, 1) for x in (made, true)]
+            perceptual = self.lpips(*pictures).mean()
+            loss = loss + _PERCEPTUAL * perceptual
+            numbers[f"{kind}_lpips"] = float(perceptual.detach())
+        return loss, numbers
 
 
 def train_only(bench: Workbench, trained: Iterable[nn.Parameter]) -> None:
@@ -105,19 +118,15 @@ class AutoencoderTraining:
         return _autoencoder_rates(self._bench.autoencoder)
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
-        """Mean absolute error and LPIPS of reconstructed frames."""
+        """Picture loss of reconstructed frames."""
         network = self._bench.autoencoder
         latents = network.encode(frames)
         coarse = random.random() < 0.65  # noqa: S311
         if coarse:
             step = math.exp(random.uniform(math.log(0.3), math.log(5)))  # noqa: S311
             latents = dead_zone_round(latents * network.std / step, 0.15) * step / network.std
-        decoded = network.decode(latents)
-        error = (decoded - frames).abs().mean()
-        perceptual = self._bench.perceptual(decoded, frames)
         kind = "coarse" if coarse else "clean"
-        numbers = {f"{kind}_l1": float(error.detach()), f"{kind}_lpips": float(perceptual.detach())}
-        return error + _PERCEPTUAL * perceptual, numbers
+        return self._bench.picture_loss(network.decode(latents), frames, kind)
 
 
 class CodecTraining:
@@ -245,26 +254,21 @@ class PixelTraining:
         return [*_autoencoder_rates(self._bench.autoencoder), (adapter, 0.3)]
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
-        """Mean absolute error and LPIPS of decoded frames."""
+        """Picture loss of decoded frames; clean latents now and then keep the upper end."""
         bench = self._bench
         with torch.no_grad():
             clean = bench.autoencoder.encode(frames)
             quality = random_quality(len(frames), bench.codec.config.qualities, frames.device)
             decoded, features = decode_latents(bench.codec, clean, quality)
-        refined = random.random() < 0.5  # noqa: S311
-        latents = decoded
-        if refined:
+        kind = random.choices(("clean", "base", "refined"), (0.15, 0.45, 0.4))[0]  # noqa: S311
+        latents = clean if kind == "clean" else decoded
+        if kind == "refined":
             first = start_level(decoded, clean)
             start = (1 - first) * decoded
             condition = torch.cat([decoded, features], 1)
             latents = start - first * bench.refiner(start, first.flatten(), condition)
-        pictures = bench.autoencoder.decode(latents)
-        error = (pictures - frames).abs().mean()
-        perceptual = bench.perceptual(pictures, frames)
-        kind = "refined" if refined else "base"
-        numbers = {f"{kind}_l1": float(error.detach()), f"{kind}_lpips": float(perceptual.detach())}
-        loss = error + _PERCEPTUAL * perceptual
-        if refined:
+        loss, numbers = bench.picture_loss(bench.autoencoder.decode(latents), frames, kind)
+        if kind == "refined":
             loss = loss + 0.05 * (latents - clean).square().mean()
         return loss, numbers
 
