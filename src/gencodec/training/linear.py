@@ -1,10 +1,13 @@
 """The closed-form start of the autoencoder: a Karhunen-Loeve transform and its best synthesis.
 
-Analysis: the first `shared` channels of a clip block are its temporal mean on the picture basis,
-so that a still scene has the same coefficients in every block; the other channels are the strongest
-directions of what remains (change over time). A picture block uses the same picture basis, scaled
-to match. Synthesis: linear regression from a neighbourhood of quantised coefficients to pixels,
-which removes block edges without a gradient step.
+Analysis: most channels of a clip block are its temporal mean on the picture basis ("steady"), so
+that a still scene has the same coefficients in every block; the others are the strongest directions
+of what remains ("change"). A picture block uses the same picture basis, scaled to match.
+
+Synthesis: linear regression from a neighbourhood of quantised coefficients to the middle block,
+which removes block edges without a gradient step. Steady coefficients make one picture that all
+frames of a block share: fitted to each frame apart, the fit's own noise flickers (4.8 grey levels
+between the frames of a still scene, against 0.4 this way).
 """
 
 from __future__ import annotations
@@ -18,31 +21,33 @@ from torch import Tensor
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.latents import LinearPath
 
-_SHARED = 0.75  # of the channels; 32 of 48 did as well as the unconstrained basis (27.26, 27.28 dB)
+_STEADY = 0.75  # of the channels; 32 of 48 did as well as the unconstrained basis (27.26, 27.28 dB)
 _QUANTISER_STEP = 1.0  # coefficient units at which synthesis is fitted
 _RIDGE = 1e-3
+_BASIS_BATCHES = 100  # of all batches, those that the bases are made from
 
 
 def fit_linear_path(
-    path: LinearPath, batches: Iterator[Tensor], samples: int
+    path: LinearPath, batches: Iterator[Tensor], count: int
 ) -> tuple[Tensor, Tensor]:
-    """Fill `path` from crops [b, 3, 5, 48, 48] in -1..1.
+    """Fill `path` from `count` batches of crops [b, 3, 5, 48, 48] in -1..1.
 
     Returns:
         Mean [c] and deviation [c] of the coefficients, for normalising latents.
     """
-    crops = torch.cat([next(batches) for _ in range(samples)])
+    crops = torch.cat([next(batches) for _ in range(min(count, _BASIS_BATCHES))])
     image, clip = _blocks(crops[:, :, :1], path.stride), _blocks(crops[:, :, 1:], path.stride)
-    analysis_image, analysis_clip = _bases(image, clip, path.image_analysis.out_channels)
+    channels = path.image_analysis.out_channels
+    analysis_image, analysis_clip, steady = _bases(image, clip, channels)
     with torch.no_grad():
         _set_centre(path.image_analysis, analysis_image)
         _set_centre(path.clip_analysis, analysis_clip)
-        for conv, frames in (
-            (path.image_synthesis, crops[:, :, :1]),
-            (path.clip_synthesis, crops[:, :, 1:]),
-        ):
-            _fit_synthesis(conv, path.analyse(frames).squeeze(2), frames, path.stride)
         latents = torch.cat([path.analyse(crops[:, :, :1]), path.analyse(crops[:, :, 1:])], 2)
+        normal = _Normal(path, steady)
+        normal.add(crops)
+        for _ in range(count - _BASIS_BATCHES):
+            normal.add(next(batches))
+        normal.solve(path, analysis_clip)
     flat = latents.transpose(0, 1).flatten(1)
     return flat.mean(1), flat.std(1)
 
@@ -54,18 +59,22 @@ def _blocks(frames: Tensor, stride: int) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _bases(image: Tensor, clip: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Return analysis matrices [c, 3·s²] and [c, 12·s²], channels in falling order of energy."""
+def _bases(image: Tensor, clip: Tensor, channels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return analysis matrices [c, 3·s²] and [c, 12·s²] in falling order of energy.
+
+    The third result [c] tells which channels are steady.
+    """
     picture = _strongest(_covariance(image), channels)
-    shared = round(_SHARED * channels)
-    steady = picture[:, :shared].repeat(TEMPORAL_STRIDE, 1) / TEMPORAL_STRIDE**0.5
+    shared = round(_STEADY * channels)
+    still = picture[:, :shared].repeat(TEMPORAL_STRIDE, 1) / TEMPORAL_STRIDE**0.5
     covariance = _covariance(clip)
-    projection = torch.eye(len(covariance), dtype=covariance.dtype) - steady @ steady.T
+    projection = torch.eye(len(covariance), dtype=covariance.dtype) - still @ still.T
     change = _strongest(projection @ covariance @ projection, channels - shared)
-    basis = torch.cat([steady, change], 1)
+    basis = torch.cat([still, change], 1)
     order = (basis * (covariance @ basis)).sum(0).argsort(descending=True)
     scale = TEMPORAL_STRIDE**0.5  # a still picture then has equal coefficients in both bases
-    return (scale * picture[:, order]).T.float(), basis[:, order].T.float()
+    images, clips = (scale * picture[:, order]).T.float(), basis[:, order].T.float()
+    return images, clips, order < shared
 
 
 def _covariance(vectors: Tensor) -> Tensor:
@@ -86,23 +95,63 @@ def _set_centre(conv: torch.nn.Conv2d, matrix: Tensor) -> None:
         conv.bias.zero_()
 
 
-def _fit_synthesis(
-    conv: torch.nn.Conv2d, coefficients: Tensor, frames: Tensor, stride: int
-) -> None:
-    """Regress the pixels of the middle block of each crop on the coefficients around it."""
-    k = conv.kernel_size[0]
-    quantised = (coefficients / _QUANTISER_STEP).round() * _QUANTISER_STEP
-    middle = coefficients.shape[-1] // 2
-    near = quantised[
-        ..., middle - k // 2 : middle + k // 2 + 1, middle - k // 2 : middle + k // 2 + 1
-    ]
-    x = torch.cat([near.flatten(1), torch.ones(len(near), 1)], 1).double()
-    cells = _blocks(frames, stride).view(
-        len(frames), coefficients.shape[-2], coefficients.shape[-1], -1
-    )
-    target = cells[:, middle, middle].double()
-    normal = x.T @ x + _RIDGE * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
-    solution = torch.linalg.solve(normal, x.T @ target).T.float()
-    conv.weight.copy_(solution[:, :-1].reshape(conv.weight.shape))
+class _Normal:
+    """Normal equations of both syntheses, added up batch by batch."""
+
+    def __init__(self, path: LinearPath, steady: Tensor) -> None:
+        self._path, self._steady = path, steady
+        taps = path.image_synthesis.kernel_size[0] ** 2
+        pixels = 3 * path.stride**2
+        sizes = (len(steady) * taps + 1, int(steady.sum()) * taps + 1)
+        self._left = [torch.zeros(n, n, dtype=torch.float64) for n in sizes]
+        self._right = [torch.zeros(n, pixels, dtype=torch.float64) for n in sizes]
+        self._count = 0
+
+    def add(self, crops: Tensor) -> None:
+        """Add the middle blocks of crops [b, 3, 5, 48, 48]: first frame, mean of the others."""
+        still = crops[:, :, 1:].mean(2, keepdim=True)
+        image = self._path.analyse(crops[:, :, :1])[:, :, 0]
+        clip = self._path.analyse(crops[:, :, 1:])[:, self._steady, 0]
+        for k, (coefficients, target) in enumerate(((image, crops[:, :, :1]), (clip, still))):
+            x = self._near(coefficients)
+            self._left[k] += x.T @ x
+            self._right[k] += x.T @ self._middle(target)
+        self._count += len(crops)
+
+    def _near(self, coefficients: Tensor) -> Tensor:
+        """Quantised coefficients around the middle block, and a one, [b, n]."""
+        quantised = (coefficients / _QUANTISER_STEP).round() * _QUANTISER_STEP
+        reach, middle = self._path.image_synthesis.kernel_size[0] // 2, coefficients.shape[-1] // 2
+        span = slice(middle - reach, middle + reach + 1)
+        near = quantised[..., span, span].flatten(1)
+        return torch.cat([near, torch.ones(len(near), 1)], 1).double()
+
+    def _middle(self, frames: Tensor) -> Tensor:
+        """Pixels of the middle block of frames [b, 3, 1, H, W], [b, 3·s²]."""
+        side = frames.shape[-1] // self._path.stride
+        cells = _blocks(frames, self._path.stride).view(len(frames), side, side, -1)
+        return cells[:, side // 2, side // 2].double()
+
+    def solve(self, path: LinearPath, analysis_clip: Tensor) -> None:
+        """Write both syntheses; change channels get the pseudo-inverse of their analysis."""
+        image, clip = (self._solution(k) for k in range(2))
+        conv = path.image_synthesis
+        conv.weight.copy_(image[:, :-1].reshape(conv.weight.shape))
+        _set_bias(conv, image[:, -1])
+        conv = path.clip_synthesis
+        middle = conv.kernel_size[0] // 2
+        shape = (-1, int(self._steady.sum()), *conv.kernel_size)
+        conv.weight.zero_()
+        conv.weight[:, self._steady] = clip[:, :-1].reshape(shape).repeat(TEMPORAL_STRIDE, 1, 1, 1)
+        inverse = torch.linalg.pinv(analysis_clip.double()).float()
+        conv.weight[:, ~self._steady, middle, middle] = inverse[:, ~self._steady]
+        _set_bias(conv, clip[:, -1].repeat(TEMPORAL_STRIDE))
+
+    def _solution(self, k: int) -> Tensor:
+        ridge = _RIDGE * self._count * torch.eye(len(self._left[k]), dtype=torch.float64)
+        return torch.linalg.solve(self._left[k] + ridge, self._right[k]).T.float()
+
+
+def _set_bias(conv: torch.nn.Conv2d, bias: Tensor) -> None:
     if conv.bias is not None:
-        conv.bias.copy_(solution[:, -1])
+        conv.bias.copy_(bias)

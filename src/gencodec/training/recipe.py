@@ -53,8 +53,8 @@ def _mini() -> Recipe:
         "patch_size": 4,
         "in_channels": 48,
         "out_channels": 48,
-        "base_dim": 32,
-        "dim_mult": [1, 2, 4],
+        "base_dim": 40,
+        "dim_mult": [1, 2, 2],
         "num_res_blocks": 1,
         "temperal_downsample": [True, True],  # diffusers' spelling
         "z_dim": channels,

@@ -45,7 +45,7 @@ class Workbench:
     def picture_loss(
         self, made: Tensor, true: Tensor, kind: str
     ) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of clips [b, 3, T, H, W] in -1..1, and its parts under `kind` for the log.
+        """Return the loss of clips [b, 3, T, H, W] in -1..1, and its parts for the log.
 
         Mean absolute error of pixels, the same of their change from frame to frame (flicker), and
         LPIPS of the first and one other frame.

@@ -33,7 +33,7 @@ from gencodec.transform import LatentCodec, TransformConfig
 
 _LPIPS_FILE = "squeezenet1_1_lpips.npz"
 _START_FILE = "start.safetensors"
-_FIT_BATCHES, _FIT_BATCH = 150, 100
+_FIT_BATCHES, _FIT_BATCH = 250, 100
 _COUNT_BATCHES = 40
 
 

@@ -1,0 +1,1 @@
+"""A demonstration and measurements. Uses the library as a program would; nothing imports it."""

@@ -1,0 +1,270 @@
+"""A whole model pack of a hundred kilobytes, the same numbers on every machine, and clips for it.
+
+Every weight follows from its name through the counter-based generator of `gencodec.refine.noise`;
+only what makes the pack a codec is written by hand: a space-time DCT as the linear path, quantiser
+steps that fall evenly with the quality index, and a prior whose scales rise with it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from torch import nn
+
+from gencodec.frames import Colour, Frame, VideoInfo, open_sink
+from gencodec.packs import Manifest, write_manifest
+from gencodec.packs.models import Defaults, build_networks, save_network
+from gencodec.packs.prior import PRIOR
+from gencodec.refine.noise import noise_for
+from gencodec.symbols import PriorConfig, array_shapes, hyper_tables, symbol_tables
+
+STRIDE, CHANNELS, WIDTH = 8, 8, 8
+Pixels = NDArray[np.uint8]
+Arrays = dict[str, NDArray[np.generic]]
+
+COMPONENTS: Mapping[str, Any] = {
+    "autoencoder": {
+        "wan": {
+            "patch_size": 2,
+            "in_channels": 12,
+            "out_channels": 12,
+            "base_dim": 4,
+            "dim_mult": [1, 1, 1],
+            "num_res_blocks": 1,
+            "temperal_downsample": [True, True],  # diffusers' spelling
+            "z_dim": CHANNELS,
+            "latents_mean": [0.0] * CHANNELS,
+            "latents_std": [10.0, 5.0, 5.0, 4.0, 4.0, 2.0, 2.0, 1.0],
+        },
+        "linear": {
+            "stride": STRIDE,
+            "analysis_kernel": 1,
+            "synthesis_kernel": 1,
+            "network_encoder": False,
+        },
+    },
+    "transform": {
+        "channels": CHANNELS,
+        "width": WIDTH,
+        "depth": 1,
+        "hyper_channels": 2,
+        "hyper_stride": 4,
+        "qualities": 64,
+        "nodes": 5,
+    },
+    "prior": {
+        "channels": CHANNELS,
+        "hidden": 12,
+        "hyper_channels": 2,
+        "split": 3,
+        "scales": 24,
+        "fractions": 2,
+    },
+    "refiner": {
+        "patch_size": [1, 1, 1],
+        "num_attention_heads": 1,
+        "attention_head_dim": 12,
+        "in_channels": CHANNELS,
+        "out_channels": CHANNELS,
+        "text_dim": 4,
+        "freq_dim": 8,
+        "ffn_dim": 16,
+        "num_layers": 2,
+        "vace_layers": [0],
+        "vace_in_channels": CHANNELS + WIDTH,
+    },
+}
+DEFAULTS = Defaults(group_frames=9, group_frames_max=33, steps=1, tile_frames=3, tile_size=6)
+
+
+def write_pack(folder: Path, defaults: Defaults = DEFAULTS) -> Manifest:
+    """Write the pack into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    networks = build_networks(COMPONENTS)
+    for name, network in networks.items():
+        fill(network, name)
+    with torch.no_grad():
+        networks["autoencoder"].wan.decoder.conv_out.weight.mul_(1 / 64)
+    set_linear_path(networks["autoencoder"].linear)
+    set_quantiser(networks["transform"])
+    for name, network in networks.items():
+        save_network(network, folder, name)
+    save_file(exact_arrays(), folder / f"{PRIOR}.safetensors")
+    document = {
+        "name": "tiny",
+        "version": "1",
+        "licence": "Apache-2.0",
+        "use": "any",
+        "trained_on": [],
+        "components": {**COMPONENTS, "defaults": asdict(defaults)},
+    }
+    return write_manifest(folder, document)
+
+
+def fill(network: nn.Module, seed: str, gain: float = 1.0) -> None:
+    """Give every parameter the numbers that belong to its name; buffers stay."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(torch.from_numpy(_values(f"{seed} {name}", tuple(parameter.shape))))
+            parameter *= gain
+
+
+def _values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Weights of about unit gain, small biases, norms near one; exact in binary."""
+    numbers = noise_for(zlib.crc32(name.encode()), 0, shape)
+    if "norm" in name or "gamma" in name:
+        return numbers / 32 + np.float32("bias" not in name)
+    if len(shape) < 2 or name.endswith("bias"):
+        return numbers / 64
+    inputs = int(np.prod(shape[1:]))
+    return numbers * np.float32(2.0 ** -round(np.log2(inputs) / 2 + 1))
+
+
+def set_linear_path(path: Any) -> None:  # noqa: ANN401 - a network
+    """Make the linear path an orthonormal DCT of blocks of 8x8 pixels, and of 4 frames."""
+    picture, clip = _basis()
+    size = COMPONENTS["autoencoder"]["linear"]
+    assert size["stride"] == STRIDE
+    with torch.no_grad():
+        for conv, matrix in (
+            (path.image_analysis, 2 * picture),
+            (path.clip_analysis, clip),
+            (path.image_synthesis, picture.T / 2),
+            (path.clip_synthesis, clip.T),
+        ):
+            conv.weight.zero_()
+            conv.bias.zero_()
+            middle = conv.kernel_size[0] // 2
+            conv.weight[:, :, middle, middle] = torch.from_numpy(matrix)
+
+
+def _basis() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return orthonormal rows [8, 3·64] for pictures and [8, 12·64] for four frames."""
+    position = np.arange(STRIDE) + 0.5
+    waves = [np.cos(np.pi * k * position / STRIDE) for k in range(3)]
+    colours = {"y": (1, 1, 1), "u": (1, 0, -1), "v": (1, -2, 1)}
+    terms = [("y", 0, 0), ("u", 0, 0), ("v", 0, 0), ("y", 0, 1), ("y", 1, 0), ("y", 1, 1)]
+    rows = [np.einsum("c,y,x->cyx", colours[c], waves[v], waves[h]) for c, v, h in terms]
+    more = [np.einsum("c,y,x->cyx", colours["y"], waves[v], waves[h]) for v, h in ((0, 2), (2, 0))]
+    picture = _unit(np.stack([row.ravel() for row in rows + more]))
+    steady = np.tile(picture[:6], (1, 4))
+    frame = np.arange(4) + 0.5
+    change = [
+        np.concatenate([c * picture[0] for c in np.cos(np.pi * k * frame / 4)]) for k in (1, 2)
+    ]
+    return picture, _unit(np.concatenate([steady, np.stack(change)]))
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return rows / np.sqrt((rows**2).sum(1, keepdims=True))
+
+
+def set_quantiser(codec: Any) -> None:  # noqa: ANN401 - a network
+    """Let the quantiser steps fall from 2 to 1/32 deviations, 2^-1.5 a node."""
+    nodes = torch.arange(codec.config.nodes, dtype=torch.float32)
+    with torch.no_grad():
+        codec.log_steps.copy_((0.6931 * (1 - 1.5 * nodes))[None, :, None].expand_as(codec.log_steps))
+        for trunk in codec.analysis:
+            trunk.out.weight.mul_(1 / 16)
+        for head in codec.head:
+            head.weight.mul_(1 / 32)
+        codec.predict.weight.mul_(1 / 32)
+
+
+def prior_arrays(config: PriorConfig, seed: str = "prior") -> Arrays:
+    """Integer arrays of a prior: small random weights, and unit 0 carries the quality index."""
+    arrays: Arrays = {}
+    for name, shape in array_shapes(config).items():
+        numbers = np.round(noise_for(zlib.crc32(f"{seed} {name}".encode()), 0, shape) * 2**10)
+        whole = numbers.astype(np.int64)
+        if name.endswith("weight"):
+            inputs = int(np.prod(shape[-3:])) if len(shape) > 3 else shape[-1]
+            arrays[name] = (whole // (8 * max(1, round(inputs**0.5)))).astype(np.int16)
+        else:
+            arrays[name] = (whole << 4).astype(np.int32)
+    _carry_quality(arrays, config)
+    return arrays
+
+
+def _carry_quality(arrays: Arrays, config: PriorConfig) -> None:
+    """Make scale = 4 + 3/16 quality, less for channels of less energy, and mean = 0, about."""
+    one = 1 << 10
+    for name in ("trunk0.weight", "trunk1.weight"):
+        weight = arrays[name]
+        weight[:, 0] = 0
+        if name == "trunk1.weight":
+            weight[:, 0, 0, 1, 1] = one
+    arrays["trunk0.bias"][:, :, 0] = np.arange(config.qualities, dtype=np.int32) << 16  # q / 4
+    arrays["trunk1.bias"][:, 0] = 0
+    arrays["ctx.weight"][:, 0] = 0
+    arrays["ctx.weight"][:, 0, 0] = one
+    for name in ("step1.weight", "step2.weight", "step3.weight"):
+        arrays[name][0] = 0
+    arrays["step.bias"][:, 0] = 0
+    for part, channels in (("out0", range(config.split)), ("out1", range(config.split, config.channels))):
+        count = len(channels)
+        arrays[f"{part}.weight"][:, :count, 0] = 3 * one // 4
+        falling = np.array([(5 << 18) - (c << 17) for c in channels], np.int32)
+        arrays[f"{part}.bias"][:, :count] = falling
+
+
+def exact_arrays() -> Arrays:
+    """Everything in the pack's prior file."""
+    config = PriorConfig(**COMPONENTS["prior"])
+    hyper = [np.array([1, 4, 16, 64, 16, 4, 1]) / 107.0 for _ in range(2 * config.hyper_channels)]
+    return {**prior_arrays(config), **symbol_tables(config), **hyper_tables(config, hyper)}
+
+
+def picture(width: int, height: int, at: int, scene: int = 0) -> Pixels:
+    """Draw frame `at` of a scene: moving waves of three colours and a box that crosses them."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    turn = 1 + 0.7 * scene
+    waves = [
+        np.sin((turn * x + at) / 16 + scene),
+        np.sin((turn * x + at) / 16 + scene + 0.4),
+        np.cos((y - x * (scene % 2) + at) / (14 + scene)),
+    ]
+    rgb = np.stack([np.round(127.5 + 80 * wave) for wave in waves], -1).astype(np.uint8)
+    left, top = (5 * scene + 3 * at) % width, (11 * scene + at) % height
+    rgb[top : top + height // 3, left : left + width // 3] = (200, 40 + 90 * (scene % 3), 60)
+    return rgb
+
+
+def clip(width: int, height: int, frames: int, cuts: Sequence[int] = ()) -> list[Pixels]:
+    """Draw a clip whose scene changes at the frames `cuts`."""
+    return [picture(width, height, t, sum(t >= cut for cut in cuts)) for t in range(frames)]
+
+
+def video_info(width: int, height: int, **other: Any) -> VideoInfo:  # noqa: ANN401
+    """Describe a clip of 25 frames per second; `other` replaces or adds fields."""
+    given = {"time_base": Fraction(1, 25), "frame_rate": Fraction(25), "colour": Colour()} | other
+    return VideoInfo(width=width, height=height, **given)
+
+
+def write_clip(
+    path: Path,
+    pictures: Sequence[Pixels],
+    ticks: Sequence[int] | None = None,
+    **info: Any,  # noqa: ANN401
+) -> Path:
+    """Write pictures as a video; `info` replaces fields of `VideoInfo`."""
+    height, width, _ = pictures[0].shape
+    with open_sink(path, video_info(width, height, **info), crf=4) as sink:
+        for frame in frames(pictures, ticks):
+            sink.write(frame)
+    return path
+
+
+def frames(pictures: Sequence[Pixels], ticks: Sequence[int] | None = None) -> Iterator[Frame]:
+    """Yield pictures as frames, one tick apart if nothing else is said."""
+    for index, rgb in enumerate(pictures):
+        yield Frame(rgb=rgb, ticks=index if ticks is None else ticks[index])
