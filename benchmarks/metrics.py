@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gencodec.errors import GencodecError
 from gencodec.frames import Pixels
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32) * 219 / 255  # BT.601, limited range

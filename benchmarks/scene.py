@@ -127,9 +127,9 @@ def frames(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Fra
         yield Frame(rgb=scene.frame(number), ticks=number)
 
 
-def write_clip(path: Path, seconds: float, width: int = WIDTH, height: int = HEIGHT) -> Path:
-    """Write the scene as H.264 without visible loss, and return the path."""
+def write_clip(path: Path, count: int, width: int = WIDTH, height: int = HEIGHT) -> Path:
+    """Write `count` frames of the scene as H.264 without visible loss, and return the path."""
     with open_sink(path, info(width, height), crf=_VISIBLY_LOSSLESS) as sink:
-        for frame in frames(round(seconds * RATE), width, height):
+        for frame in frames(count, width, height):
             sink.write(frame)
     return path

@@ -120,11 +120,11 @@ def fill(network: nn.Module, seed: str, gain: float = 1.0) -> None:
 
 def _values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Weights of about unit gain, small biases, norms near one; exact in binary."""
-    numbers = noise_for(zlib.crc32(name.encode()), 0, shape)
+    numbers = np.asarray(noise_for(zlib.crc32(name.encode()), 0, shape), np.float32)
     if "norm" in name or "gamma" in name:
-        return numbers / 32 + np.float32("bias" not in name)
+        return numbers / np.float32(32) + np.float32("bias" not in name)
     if len(shape) < 2 or name.endswith("bias"):
-        return numbers / 64
+        return np.asarray(numbers / np.float32(64))
     inputs = int(np.prod(shape[1:]))
     return numbers * np.float32(2.0 ** -round(np.log2(inputs) / 2 + 1))
 
@@ -132,8 +132,6 @@ def _values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
 def set_linear_path(path: Any) -> None:  # noqa: ANN401 - a network
     """Make the linear path an orthonormal DCT of blocks of 8x8 pixels, and of 4 frames."""
     picture, clip = _basis()
-    size = COMPONENTS["autoencoder"]["linear"]
-    assert size["stride"] == STRIDE
     with torch.no_grad():
         for conv, matrix in (
             (path.image_analysis, 2 * picture),

@@ -111,7 +111,7 @@ def _pan(
     _, height, width, _ = still.shape
     if min(height, width) < shape.size:
         return None
-    step = rng.uniform(-3, 3, size=2) * (rng.random() < 0.7)
+    step = rng.uniform(-3, 3, size=2) * (rng.random() < 0.5)
     limit = np.array([height - shape.size, width - shape.size])
     at = rng.uniform(0, 1, size=2) * limit
     path = [np.clip(at + step * t, 0, limit).astype(int) for t in range(shape.frames)]

@@ -101,7 +101,7 @@ def _coded_samples(bench: Workbench, frames: Tensor) -> Iterator[tuple[int, list
         hyper = codec.hyper_analyse(raw, state.kind).round()
         for sample, y, z in zip(coded, symbols, hyper, strict=True):
             sample.append(CodedFrame(y=y.long().cpu().numpy(), z=z.long().cpu().numpy()))
-        state = codec.advance(*codec.synthesise(symbols, state, repeated))
+        _, _, state = codec.synthesise(symbols, state, repeated)
     for sample in coded:
         yield int(quality), sample
 

@@ -94,10 +94,9 @@ def decode_latents(codec: LatentCodec, latents: Tensor, quality: Tensor) -> tupl
     decoded, features = [], []
     for t in range(latents.shape[2]):
         symbols = dead_zone_round(codec.analyse(latents[:, :, t], state, quality))
-        latent, feature = codec.synthesise(symbols, state, quality)
+        latent, feature, state = codec.synthesise(symbols, state, quality)
         decoded.append(latent)
         features.append(feature)
-        state = codec.advance(latent, feature)
     return torch.stack(decoded, 2), torch.stack(features, 2)
 
 
@@ -159,11 +158,10 @@ class CodecTraining:
             symbols = dead_zone_round(raw)
             hyper = codec.hyper_analyse(raw, state.kind)
             spent, memory = entropy.bits(memory, symbols, hyper, quality, state.kind)
-            latent, features = codec.synthesise(symbols, state, quality)
+            latent, _, state = codec.synthesise(symbols, state, quality)
             error = ((latents[:, :, t] - latent) * weight).square().sum((1, 2, 3))
             bits = bits + spent
             distortion = distortion + error * (_ANCHOR_WEIGHT if t == 0 else 1.0)
-            state = codec.advance(latent, features)
         positions = latents[0, 0].numel()
         loss = ((bits + distortion / worth) / positions).mean()
         pixels = frames[0, 0].numel()

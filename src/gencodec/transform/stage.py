@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gencodec.execution import Execution
 from gencodec.geometry import GroupQuality
-from gencodec.transform.latent_codec import ANCHOR, LatentCodec, State
+from gencodec.transform.latent_codec import LatentCodec, State
 
 Symbols = NDArray[np.int32]
 WriteFrame = Callable[[Symbols, Symbols, int], NDArray[np.int16]]
@@ -82,10 +82,8 @@ class TransformStage:
         latents: list[Tensor] = []
         features: list[Tensor] = []
         for t in range(frames):
-            if t > ANCHOR:
-                state = self._codec.advance(latents[-1], features[-1])
             y = symbols(t, state)
-            latent, feature = self._codec.synthesise(y, state, self._quality(quality.of(t)))
+            latent, feature, state = self._codec.synthesise(y, state, self._quality(quality.of(t)))
             latents.append(latent)
             features.append(feature)
         return CodedLatents(latents=_stacked(latents), features=_stacked(features))
