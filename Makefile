@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 IN     ?=
+CLIPS  ?=
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ $(STAMP): pyproject.toml
 setup: $(STAMP) ## make the environment and install everything into it
 
 demo: $(STAMP) ## encode and decode a clip at 0.02 bpp (IN=my.mp4 for your own), write a table and a picture
-	$(BIN)/python -m benchmarks.demo $(IN)
+	$(BIN)/python -m benchmarks.demo $(if $(IN),"$(IN)")
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -q
@@ -37,8 +38,8 @@ fix: $(STAMP) ## format and apply safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## speed, memory and rate-quality figures into benchmarks/results/
-	$(BIN)/python -m benchmarks.run
+bench: $(STAMP) ## speed, memory and picture figures into benchmarks/results/ (CLIPS=folder for your own clips)
+	$(BIN)/python -m benchmarks.run $(if $(CLIPS),--clips "$(CLIPS)")
 
 mini: $(STAMP) ## train the embedded pack: make mini CLIPS="dir ..." MINUTES=60
 	$(BIN)/gencodec train mini --clips $(CLIPS) --minutes $(MINUTES)
@@ -47,4 +48,4 @@ vectors: $(STAMP) ## write formats/vectors anew; review the difference like code
 	$(BIN)/python -m tests.make_vectors
 
 clean: ## remove caches and build output
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -49,6 +49,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pack", default="mini", help="model pack: name or folder")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
+    parser.add_argument("--picture", type=Path, help="the picture of both  [OUT/strip.png]")
     parser.add_argument("--columns", type=int, default=5, help="frames in the picture")
     parser.add_argument("--width", type=int, help="pixels of a frame in the picture")
     return parser.parse_args(arguments)
@@ -76,7 +77,7 @@ def _demonstrate(clip: Path, given: argparse.Namespace, people: Console) -> None
         )
         status.update("comparing")
         scores = metrics.compare(_pairs(clip, decoded), ssim=True)
-        picture = given.out / "strip.png"
+        picture = given.picture or given.out / "strip.png"
         at = _spread(scores.frames, given.columns)
         captions = (clip.name, f"{coded.name}, {encoding.bpp:.4f} bpp")
         _strip(_pairs(clip, decoded), at, captions, given.width).save(picture, optimize=True)

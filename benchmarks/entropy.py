@@ -21,6 +21,16 @@ from gencodec.symbols import GroupDecoder, GroupEncoder, Indices, Prior, PriorCo
 _WIDTH, _HEIGHT, _FRAMES = 640, 360, 33
 _QUALITIES = (10, 35, 60)
 _REPEATS = 5
+_ROWS = {
+    "symbols": "symbols",
+    "coded_symbols": "of them not skipped",
+    "payload_bytes": "payload, bytes",
+    "over_ideal_bytes": "over the ideal, bytes",
+    "over_ideal_percent": "over the ideal, percent",
+    "indices_seconds": "indices, seconds",
+    "million_symbols_per_second": "decode, M symbols/s",
+    "million_coded_symbols_per_second": "decode, M not skipped symbols/s",
+}
 
 Symbols = NDArray[np.int16]
 
@@ -44,22 +54,17 @@ def measure(options: Options) -> Section:
     rgb = np.stack([frame.rgb for frame in scene.frames(_FRAMES, _WIDTH, _HEIGHT)])
     latents = models.autoencoder.encode(rgb)
     found = [_measure_one(models, _code(models, latents, quality)) for quality in _QUALITIES]
-    columns = ("quality", "symbols", "not skipped", "payload B", "over ideal B", "over ideal",
-               "indices s", "decode M symbols/s", "of those not skipped")  # fmt: skip
-    keys = ("quality", "symbols", "coded_symbols", "payload_bytes", "over_ideal_bytes",
-            "over_ideal", "indices_seconds", "million_symbols_per_second",
-            "million_coded_symbols_per_second")  # fmt: skip
     return Section(
         title=f"entropy layer, one group of {_FRAMES} frames {_WIDTH}x{_HEIGHT}",
-        columns=columns,
-        rows=[[row[key] for key in keys] for row in found],
+        columns=("", *(f"quality {quality}" for quality in _QUALITIES)),
+        rows=[(text, *(row[key] for row in found)) for key, text in _ROWS.items()],
         data={"width": _WIDTH, "height": _HEIGHT, "frames": _FRAMES, "qualities": found},
         notes=["decode: range decoder, escapes, digest and check, once the indices are known"],
     )
 
 
 def _code(models: Models, latents: NDArray[np.float32], quality: int) -> _Group:
-    group = _Group(shape=latents.shape[2:4], quality=quality)
+    group = _Group(shape=(latents.shape[2], latents.shape[3]), quality=quality)
     encoder = GroupEncoder(models.exact.prior, models.exact.tables, group.shape)
 
     def write(y: NDArray[np.int32], z: NDArray[np.int32], index: int) -> Symbols:
@@ -96,7 +101,7 @@ def _measure_one(models: Models, group: _Group) -> dict[str, Any]:
         "coded_symbols": known.coded + z.size,
         "payload_bytes": len(group.payload),
         "over_ideal_bytes": over,
-        "over_ideal": f"{over / (group.ideal_bits / 8):.3%}",
+        "over_ideal_percent": 100 * over / (group.ideal_bits / 8),
         "indices_seconds": indices_seconds,
         "decode_seconds": seconds,
         "million_symbols_per_second": (y.size + z.size) / seconds / 1e6,

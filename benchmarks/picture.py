@@ -26,7 +26,11 @@ from gencodec.rate import Target
 _BPP = (0.02, 0.005)
 _SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".y4m", ".avi"}
 _PRESET = "veryslow"
+_OURS, _PEER = "gencodec", "x264"
+_SHOWN = {"psnr_y": "PSNR-Y", "lpips": "LPIPS", "temporal": "temporal", "activity": "activity"}
 _SAME_SIZE = 0.05  # share by which x264's bytes may differ from ours
+
+Result = dict[str, Any]
 
 
 class _Part:
@@ -47,19 +51,14 @@ class _Part:
 
 def measure(options: Options) -> Section:
     """Code the first frames of every clip at low rates with gencodec and with x264."""
-    clips = _clips(options)
-    found = [
-        result for clip in clips for bpp in _BPP for result in _measure_one(clip, bpp, options)
-    ]
-    columns = ("clip", "asked bpp", "coder", "bpp", "PSNR-Y", "LPIPS", "temporal", "activity")
-    keys = ("clip", "asked_bpp", "coder", "bpp", "psnr_y", "lpips", "temporal", "activity")
-    means = _means(found)
+    found = [_measure_one(clip, bpp, options) for clip in _clips(options) for bpp in _BPP]
+    means = [_mean(found, bpp) for bpp in _BPP]
     return Section(
-        title=f"picture, first {options.frames} frames",
-        columns=columns,
-        rows=[[row[key] for key in keys] for row in (*found, *means)],
-        data={"frames": options.frames, "clips": found, "means": means},
-        notes=[*_verdicts(found), *_unequal(found)],
+        title=f"picture, first {options.frames} frames, gencodec / x264 {_PRESET} of the same size",
+        columns=("clip", "asked bpp", "bpp", *_SHOWN.values()),
+        rows=[_row(result) for result in (*found, *means)],
+        data={"frames": options.frames, "x264_preset": _PRESET, "clips": found, "means": means},
+        notes=[*(_verdict(found, bpp) for bpp in _BPP), *_unequal(found)],
     )
 
 
@@ -83,23 +82,20 @@ def _part(clip: Path, frames: int) -> Iterator[_Part]:
         yield _Part(source, frames)
 
 
-def _measure_one(clip: Path, bpp: float, options: Options) -> list[dict[str, Any]]:
+def _measure_one(clip: Path, bpp: float, options: Options) -> Result:
     """Return what gencodec and x264 make of a clip at one rate."""
     with _part(clip, options.frames) as part:
         data, quality = _encode(part, bpp, options)
         ours = metrics.compare(zip(part.pictures(), _decode(data, options), strict=True))
-        attempt = partial(_x264, part, options.threads)
-        peer = x264.encode_to_size(attempt, len(data))
+        peer = x264.encode_to_size(partial(_x264, part, options.threads), len(data))
         theirs = metrics.compare(_same_size(part.pictures(), x264.decode(peer)))
-        pixels = part.info.width * part.info.height * ours.frames
-    rows = [
-        {"coder": "gencodec", "bytes": len(data), "quality": quality, **asdict(ours)},
-        {"coder": f"x264 {_PRESET}", "bytes": peer.bytes, "crf": peer.crf, **asdict(theirs)},
-    ]
-    return [
-        {"clip": clip.name, "asked_bpp": bpp, "bpp": 8 * int(row["bytes"]) / pixels, **row}
-        for row in rows
-    ]
+        per_pixel = 8 / (part.info.width * part.info.height * ours.frames)
+    return {
+        "clip": clip.stem,
+        "asked_bpp": bpp,
+        _OURS: {"bpp": len(data) * per_pixel, "quality": quality, **asdict(ours)},
+        _PEER: {"bpp": peer.bytes * per_pixel, "crf": peer.crf, **asdict(theirs)},
+    }
 
 
 def _encode(part: _Part, bpp: float, options: Options) -> tuple[bytes, tuple[int, int]]:
@@ -131,43 +127,41 @@ def _same_size(
         yield a[: b.shape[0], : b.shape[1]], b
 
 
-def _means(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row of means for every rate and coder."""
-    names = ("bpp", "psnr_y", "lpips", "temporal", "activity")
-    means = []
-    for bpp, coder in sorted({(row["asked_bpp"], row["coder"]) for row in found}, reverse=True):
-        rows = [r for r in found if (r["asked_bpp"], r["coder"]) == (bpp, coder)]
-        values = {name: [row[name] for row in rows if row[name] is not None] for name in names}
-        mean = {name: fmean(each) if each else None for name, each in values.items()}
-        means.append({"clip": f"mean of {len(rows)}", "asked_bpp": bpp, "coder": coder, **mean})
-    return means
+def _mean(found: list[Result], bpp: float) -> Result:
+    """Return the means over the clips at one rate."""
+    rows = [result for result in found if result["asked_bpp"] == bpp]
+    mean: Result = {"clip": f"mean of {len(rows)}", "asked_bpp": bpp}
+    for coder in (_OURS, _PEER):
+        values = {name: [row[coder][name] for row in rows] for name in ("bpp", *_SHOWN)}
+        mean[coder] = {n: None if None in each else fmean(each) for n, each in values.items()}
+    return mean
 
 
-def _verdicts(found: list[dict[str, Any]]) -> list[str]:
-    """Say for every rate on how many clips LPIPS is no worse than x264's."""
-    lines = []
-    for bpp in _BPP:
-        pairs = _pairs(found, bpp)
-        known = [(a, b) for a, b in pairs if a["lpips"] is not None and b["lpips"] is not None]
-        if known:
-            wins = sum(a["lpips"] <= b["lpips"] for a, b in known)
-            lines.append(f"{bpp} bpp: LPIPS no worse than x264's on {wins} of {len(known)} clips")
-        else:
-            lines.append(f"{bpp} bpp: LPIPS not computed, GENCODEC_METRICS_DIR has no weights")
-    return lines
+def _row(result: Result) -> list[object]:
+    """Return a line of the table."""
+    cells = (_both(result[_OURS][name], result[_PEER][name]) for name in _SHOWN)
+    return [result["clip"], result["asked_bpp"], f"{result[_OURS]['bpp']:.4f}", *cells]
 
 
-def _unequal(found: list[dict[str, Any]]) -> list[str]:
+def _both(ours: float | None, theirs: float | None) -> str | None:
+    return None if ours is None or theirs is None else f"{ours:.4g} / {theirs:.4g}"
+
+
+def _verdict(found: list[Result], bpp: float) -> str:
+    """Say on how many clips LPIPS is no worse than x264's."""
+    rows = [result for result in found if result["asked_bpp"] == bpp]
+    pairs = [(row[_OURS]["lpips"], row[_PEER]["lpips"]) for row in rows]
+    if any(None in pair for pair in pairs):
+        return f"{bpp} bpp: LPIPS not computed, GENCODEC_METRICS_DIR has no weights"
+    wins = sum(ours <= theirs for ours, theirs in pairs)
+    return f"{bpp} bpp: LPIPS no worse than x264's on {wins} of {len(pairs)} clips"
+
+
+def _unequal(found: list[Result]) -> list[str]:
     """Name the clips where x264 could not match the size."""
+    ratios = [(each, each[_PEER]["bpp"] / each[_OURS]["bpp"]) for each in found]
     return [
-        f"{a['clip']}, {bpp} bpp: x264's bytes are {b['bytes'] / a['bytes']:.2f} times ours"
-        for bpp in _BPP
-        for a, b in _pairs(found, bpp)
-        if abs(b["bytes"] / a["bytes"] - 1) > _SAME_SIZE
+        f"{each['clip']}, {each['asked_bpp']} bpp: x264's bytes are {ratio:.2f} times ours"
+        for each, ratio in ratios
+        if abs(ratio - 1) > _SAME_SIZE
     ]
-
-
-def _pairs(found: list[dict[str, Any]], bpp: float) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the rows of gencodec and of x264 at one rate, clip by clip."""
-    rows = [row for row in found if row["asked_bpp"] == bpp]
-    return list(zip(rows[::2], rows[1::2], strict=True))

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 _PACKAGES = ("gencodec", "av", "constriction", "diffusers", "numpy", "torch")
+_FILE_WIDTH = 120  # characters of a table that goes to a file or pipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,11 @@ class Section:
 def show(section: Section) -> None:
     """Print a section's table."""
     console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
     table = Table(title=section.title)
     for number, column in enumerate(section.columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in section.rows:
         table.add_row(*map(_cell, row))
     console.print(table)

@@ -57,7 +57,8 @@ def landscape(size: int = 640, seed: int = 1) -> Pixels:
     ground = np.stack([np.interp(height, stops, colours[:, k]) for k in range(3)], axis=-1)
     haze = np.linspace(0.35, 0, size)[:, None, None]
     picture = ground * (light + detail) * (1 - haze) + 190 * haze
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    shaded: Pixels = np.clip(picture, 0, 255).astype(np.uint8)
+    return shaded
 
 
 def _fractal(size: int, slope: float, seed: int) -> NDArray[np.float64]:
@@ -67,7 +68,8 @@ def _fractal(size: int, slope: float, seed: int) -> NDArray[np.float64]:
     frequency = np.maximum(np.hypot(rows, columns), 1 / size)
     field: NDArray[np.float64] = np.fft.irfft2(spectrum / frequency**slope, (size, size))
     field -= field.min()
-    return field / field.max()
+    field /= field.max()
+    return field
 
 
 class Scene:
@@ -106,7 +108,8 @@ class Scene:
         light = (1 - 0.22 * shadow) * (1 + 0.04 * np.sin(0.9 * seconds))
         noise = np.random.default_rng((7, number)).normal(0, _NOISE, (*self._x.shape, 3))
         lit = (seen * light)[0].permute(1, 2, 0).numpy() + noise
-        return np.clip(lit + 0.5, 0, 255).astype(np.uint8)
+        taken: Pixels = np.clip(lit + 0.5, 0, 255).astype(np.uint8)
+        return taken
 
 
 def _wave(waves: tuple[tuple[float, float], ...], seconds: float) -> float:

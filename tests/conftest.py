@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `from tests import tiny`
-
-Encode = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +105,7 @@ def read_frames() -> Callable[[Path], list[Any]]:
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Iterator[Callable[..., tuple[int, bytes, str]]]:
+) -> Callable[..., tuple[int, bytes, str]]:
     """Return a function that runs a command line in this process: exit code, stdout, stderr."""
     from gencodec.cli.main import run
 
@@ -120,4 +118,4 @@ def command(
         out, err = capfdbinary.readouterr()
         return exit_code, out, err.decode()
 
-    yield execute
+    return execute

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +23,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from tests import tiny
 
 from gencodec import group_coder
 from gencodec.container import GroupRecord, Reader
@@ -31,11 +32,20 @@ from gencodec.errors import FormatError
 from gencodec.execution import Execution
 from gencodec.geometry import latent_shape
 from gencodec.group_coder import GroupCoder
+from gencodec.latents import AutoencoderStage
 from gencodec.packs import read_manifest
-from gencodec.packs.models import AUTOENCODER, REFINER, TRANSFORM, Models, load_models, load_networks
+from gencodec.packs.models import (
+    AUTOENCODER,
+    REFINER,
+    TRANSFORM,
+    Models,
+    load_models,
+    load_networks,
+)
 from gencodec.packs.prior import load_exact
+from gencodec.refine import RefineStage
 from gencodec.symbols import GroupDecoder, Prior, PriorConfig
-from tests import tiny
+from gencodec.transform import TransformStage
 
 if TYPE_CHECKING:
     from gencodec.training.prior import TrainablePrior
@@ -65,7 +75,7 @@ def zeros(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Symbols]:
+def watched(monkeypatch: pytest.MonkeyPatch) -> Symbols:
     """Every symbol that is decoded, whoever decodes it."""
     seen: Symbols = []
 
@@ -76,7 +86,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Symbols]:
             return frame
 
     monkeypatch.setattr(group_coder, "GroupDecoder", Watched)
-    yield seen
+    return seen
 
 
 def decoded(data: bytes, models: Models) -> list[Any]:
@@ -122,9 +132,9 @@ def test_float_weights_do_not_reach_a_symbol(
     execution = Execution.choose("cpu")
     models = replace(
         tiny_models,
-        autoencoder=type(tiny_models.autoencoder)(networks[AUTOENCODER], execution),
-        transform=type(tiny_models.transform)(networks[TRANSFORM], execution),
-        refiner=type(tiny_models.refiner)(networks[REFINER], execution),
+        autoencoder=AutoencoderStage(networks[AUTOENCODER], execution),
+        transform=TransformStage(networks[TRANSFORM], execution),
+        refiner=RefineStage(networks[REFINER], execution),
     )
     after = decoded(gnv_bytes, models)
     assert fingerprint(watched) == original
@@ -237,7 +247,7 @@ def test_decoding_twice_gives_the_same_pixels(gnv_file: Path) -> None:
         with gnv_file.open("rb") as stream:
             decoder = Decoder(stream, Execution.choose("cpu"))
             pixels.append(np.stack([f.rgb for f in decoder.frames(decoder.records(None, None))]))
-    assert np.array_equal(*pixels)
+    assert np.array_equal(pixels[0], pixels[1])
 
 
 def test_loading_a_pack_changes_nothing_of_it(tiny_folder: Path) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import tiny
 
 from gencodec import look as module
 from gencodec.frames import FrameGroup
 from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.progress import Progress
-from tests import tiny
 
 QUALITIES = 64
 
@@ -34,9 +34,7 @@ class Coder:
 
 def group_of(index: int, ticks: Sequence[int]) -> FrameGroup:
     rgb = np.zeros((len(ticks), 2, 2, 3), np.uint8)
-    return FrameGroup(
-        index=index, rgb=rgb, ticks=tuple(ticks), duration=1, cut=False, last=False
-    )
+    return FrameGroup(index=index, rgb=rgb, ticks=tuple(ticks), duration=1, cut=False, last=False)
 
 
 def sample(factor: float = 1.0, size: int = 4, coder: Coder | None = None) -> Sample:
@@ -134,8 +132,9 @@ def test_a_plan_from_all_groups_meets_what_can_be_met(
     assert max(used) - min(used) <= 1
     ends = [sum(s.at(q).size + overhead for s in samples.values()) for q in (0, QUALITIES - 1)]
     if ends[0] < budget < ends[1]:
-        biggest_step = max(s.at(min(q + 1, 63)).size - s.at(q).size
-                           for s in samples.values() for q in used)
+        biggest_step = max(
+            s.at(min(q + 1, 63)).size - s.at(q).size for s in samples.values() for q in used
+        )
         assert abs(spent - budget) <= biggest_step + 1
     else:
         assert spent == ends[int(budget >= ends[1])]

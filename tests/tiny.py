@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import nn
 
-from gencodec.frames import Colour, Frame, VideoInfo, open_sink
+from gencodec.frames import Frame, VideoInfo, open_sink
 from gencodec.packs import Manifest, write_manifest
 from gencodec.packs.models import Defaults, build_networks, save_network
 from gencodec.packs.prior import PRIOR
@@ -114,8 +114,8 @@ def fill(network: nn.Module, seed: str, gain: float = 1.0) -> None:
     """Give every parameter the numbers that belong to its name; buffers stay."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(_values(f"{seed} {name}", tuple(parameter.shape))))
-            parameter *= gain
+            values = _values(f"{seed} {name}", tuple(parameter.shape))
+            parameter.copy_(gain * torch.from_numpy(values))
 
 
 def _values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -163,14 +163,17 @@ def _basis() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return rows / np.sqrt((rows**2).sum(1, keepdims=True))
+    unit: NDArray[np.float64] = rows / np.sqrt((rows**2).sum(1, keepdims=True))
+    return unit
 
 
 def set_quantiser(codec: Any) -> None:  # noqa: ANN401 - a network
     """Let the quantiser steps fall from 2 to 1/32 deviations, 2^-1.5 a node."""
     nodes = torch.arange(codec.config.nodes, dtype=torch.float32)
     with torch.no_grad():
-        codec.log_steps.copy_((0.6931 * (1 - 1.5 * nodes))[None, :, None].expand_as(codec.log_steps))
+        codec.log_steps.copy_(
+            (0.6931 * (1 - 1.5 * nodes))[None, :, None].expand_as(codec.log_steps)
+        )
         for trunk in codec.analysis:
             trunk.out.weight.mul_(1 / 16)
         for head in codec.head:
@@ -208,7 +211,10 @@ def _carry_quality(arrays: Arrays, config: PriorConfig) -> None:
     for name in ("step1.weight", "step2.weight", "step3.weight"):
         arrays[name][0] = 0
     arrays["step.bias"][:, 0] = 0
-    for part, channels in (("out0", range(config.split)), ("out1", range(config.split, config.channels))):
+    for part, channels in (
+        ("out0", range(config.split)),
+        ("out1", range(config.split, config.channels)),
+    ):
         count = len(channels)
         arrays[f"{part}.weight"][:, :count, 0] = 3 * one // 4
         falling = np.array([(5 << 18) - (c << 17) for c in channels], np.int32)
@@ -223,18 +229,24 @@ def exact_arrays() -> Arrays:
 
 
 def picture(width: int, height: int, at: int, scene: int = 0) -> Pixels:
-    """Draw frame `at` of a scene: moving waves of three colours and a box that crosses them."""
+    """Draw frame `at` of a scene: slowly moving waves, and a box that wanders about."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
-    turn = 1 + 0.7 * scene
+    across, along = (x, y) if scene % 2 else (y, x)
     waves = [
-        np.sin((turn * x + at) / 16 + scene),
-        np.sin((turn * x + at) / 16 + scene + 0.4),
-        np.cos((y - x * (scene % 2) + at) / (14 + scene)),
+        np.sin((along + at) / (16 - 3 * scene) + scene),
+        np.sin((along + at) / (16 - 3 * scene) + 1.4 * scene + 0.4),
+        np.cos((across - along + at) / (14 + scene) + 2 * scene),
     ]
-    rgb = np.stack([np.round(127.5 + 80 * wave) for wave in waves], -1).astype(np.uint8)
-    left, top = (5 * scene + 3 * at) % width, (11 * scene + at) % height
-    rgb[top : top + height // 3, left : left + width // 3] = (200, 40 + 90 * (scene % 3), 60)
+    rgb: Pixels = np.stack([np.round(127.5 + 80 * wave) for wave in waves], -1).astype(np.uint8)
+    left, top = _bounce(7 * scene + at, width // 2), _bounce(11 * scene + at // 2, height // 2)
+    box = rgb[top : top + height // 3, left : left + width // 3]
+    box[:] = ((200, 40, 60), (30, 220, 60), (90, 90, 250))[scene % 3]
     return rgb
+
+
+def _bounce(at: int, length: int) -> int:
+    """Walk to and fro between 0 and `length`."""
+    return abs((at + length) % (2 * length) - length) if length else 0
 
 
 def clip(width: int, height: int, frames: int, cuts: Sequence[int] = ()) -> list[Pixels]:
@@ -244,7 +256,7 @@ def clip(width: int, height: int, frames: int, cuts: Sequence[int] = ()) -> list
 
 def video_info(width: int, height: int, **other: Any) -> VideoInfo:  # noqa: ANN401
     """Describe a clip of 25 frames per second; `other` replaces or adds fields."""
-    given = {"time_base": Fraction(1, 25), "frame_rate": Fraction(25), "colour": Colour()} | other
+    given: dict[str, Any] = {"time_base": Fraction(1, 25), "frame_rate": Fraction(25), **other}
     return VideoInfo(width=width, height=height, **given)
 
 

@@ -245,16 +245,19 @@ class Video:
         self._decoder = Decoder(self._opened.__enter__(), execution)
         self.info: VideoInfo = self._decoder.info
         self._start: Fraction | None = None
+        self._fresh = True
 
     def seek(self, seconds: Fraction | float) -> None:
         """Let the next iteration begin at the first frame at or after a time."""
-        self._start = Fraction(seconds)
+        self._start = Fraction(str(seconds))  # 0.4 means 2/5, not the float just above it
 
     def __iter__(self) -> Iterator[tuple[Pixels, Fraction]]:
         """Yield (rgb uint8 [H, W, 3] as stored, seconds from the first frame) of each frame."""
         zero = self._decoder.reader.header.start_tick
+        start = self._start if self._fresh or self._start is not None else Fraction(0)
+        self._fresh = False  # a second time goes by the index
         frame: Frame
-        for frame in self._decoder.frames(self._decoder.records(self._start, None), self._start):
+        for frame in self._decoder.frames(self._decoder.records(start, None), start):
             yield frame.rgb, (frame.ticks - zero) * self.info.time_base
 
     def close(self) -> None:
@@ -340,7 +343,7 @@ def _output(
     elif isinstance(output, (str, Path)):
         with (
             atomic_output(Path(output), overwrite=overwrite, inputs=inputs) as path,
-            path.open("wb") as stream,
+            path.open("wb", buffering=0) as stream,  # nothing left to flush after a failure
         ):
             yield stream
     else:

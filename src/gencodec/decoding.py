@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,8 +19,6 @@ from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
 from gencodec.refine import TilePlan
-
-_MAIN_ROLE = 0
 
 
 class Decoder:
@@ -57,6 +56,7 @@ class Decoder:
         self._wanted = steps
         self._execution, self._pack_dirs = execution, pack_dirs
         self._models: dict[bytes, Models] = {}
+        self._clock = _Clock(self.reader)
         self._pack(self.reader.header)
 
     def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
@@ -73,18 +73,25 @@ class Decoder:
         try:
             entries = self.reader.index()
         except SourceError:  # a pipe: read all, use what is wanted
-            for record in self.reader.groups():
-                if _overlaps(record, low, high):
-                    yield record
-                elif high is not None and record.ticks[0] >= high:
-                    return
+            yield from self._from_pipe(low, high)
             return
-        following = [entry.first_tick for entry in entries[1:]] + [None]
-        for entry, after in zip(entries, following, strict=True):
-            begins = high is None or entry.first_tick < high
-            ends = low is None or after is None or after > low
+        for entry, after in pairwise(entries):
+            if entry.part != after.part:  # the clock goes on from the last frame of a part
+                self._clock.ticks(self.reader.read_group(entry))
+        starts = [self._clock.place(entry.part, entry.first_tick) for entry in entries]
+        for entry, first, following in zip(entries, starts, [*starts[1:], None], strict=True):
+            begins = high is None or first < high
+            ends = low is None or following is None or following > low
             if begins and ends:
                 yield self.reader.read_group(entry)
+
+    def _from_pipe(self, low: Fraction | None, high: Fraction | None) -> Iterator[GroupRecord]:
+        for record in self.reader.groups():
+            ticks = self._clock.ticks(record)
+            if _overlaps(ticks, low, high):
+                yield record
+            elif high is not None and ticks[0] >= high:
+                return
 
     def frames(
         self,
@@ -129,18 +136,20 @@ class Decoder:
             self.warnings.append(f"group {record.number}: refinement failed, shown without it")
             latents = coded.latents
         block = read_block(record)
-        self.steps.append(block.steps if self._wanted is None else min(self._wanted, 15))
+        steps = block.steps if self._wanted is None else self._wanted
+        self.steps.append(steps if block.start_level else 0)
+        ticks = self._clock.ticks(record)
         number = 0
         for block_of_frames in models.autoencoder.decode(
             latents, record.frames, header.height, header.width
         ):
             for rgb in block_of_frames:
-                yield Frame(rgb=rgb, ticks=record.ticks[number])
+                yield Frame(rgb=rgb, ticks=ticks[number])
                 number += 1
 
     def _pack(self, header: Header) -> Models:
         """Return the models that a header names, loaded once."""
-        identity = next((p.sha256 for p in header.packs if p.role == _MAIN_ROLE), b"")
+        identity = header.main_pack
         if identity not in self._models:
             folder = find_pack(identity.hex(), self._pack_dirs)
             self._models[identity] = load_models(folder, self._execution)
@@ -153,9 +162,31 @@ class Decoder:
         return self.reader.header.start_tick + seconds / self.info.time_base
 
 
-def _overlaps(record: GroupRecord, low: Fraction | None, high: Fraction | None) -> bool:
-    begins = high is None or record.ticks[0] < high
-    return begins and (low is None or record.ticks[-1] >= low)
+class _Clock:
+    """Times of all parts of a stream in ticks of the first: they play one after the other."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._ends: dict[int, Fraction] = {}  # of the parts met so far
+
+    def place(self, part: int, tick: int) -> Fraction:
+        """Return a time of a part; the part before it must have been met."""
+        if part == 0:
+            return Fraction(tick)
+        header = self._reader.parts[part].header
+        scale = header.time_base / self._reader.header.time_base
+        return self._ends.get(part - 1, Fraction(0)) + (tick - header.start_tick) * scale
+
+    def ticks(self, record: GroupRecord) -> tuple[int, ...]:
+        """Return the times of a group's frames, and note where it ends."""
+        last = record.ticks[-1] + self._reader.parts[record.part].header.frame_ticks
+        self._ends[record.part] = self.place(record.part, last)
+        return tuple(round(self.place(record.part, tick)) for tick in record.ticks)
+
+
+def _overlaps(ticks: tuple[int, ...], low: Fraction | None, high: Fraction | None) -> bool:
+    begins = high is None or ticks[0] < high
+    return begins and (low is None or ticks[-1] >= low)
 
 
 def tile_plan(header: Header) -> TilePlan:

@@ -164,7 +164,8 @@ class _Counted:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self.frames = self.payload_bytes = self.end = 0
-        self.seconds = Fraction(0)
+        self.seconds = self._before = Fraction(0)  # of all parts, of those before the last one met
+        self._part = 0
 
     def row(self, record: GroupRecord) -> GroupInfo:
         header = self._reader.parts[record.part].header
@@ -172,8 +173,11 @@ class _Counted:
         self.frames += record.frames
         self.payload_bytes += len(record.payload)
         self.end = record.offset + size
+        if record.part != self._part:
+            self._part, self._before = record.part, self.seconds
         last = record.ticks[-1] + header.frame_ticks
-        self.seconds = (last - header.start_tick) * header.time_base
+        self.seconds = self._before + (last - header.start_tick) * header.time_base
+        start = self._before + (record.ticks[0] - header.start_tick) * header.time_base
         block = _block(record)
         return GroupInfo(
             index=record.number,
@@ -181,7 +185,7 @@ class _Counted:
             bytes=size,
             payload_bytes=len(record.payload),
             frames=record.frames,
-            start=float(record.ticks[0] * header.time_base),
+            start=float(start),
             quality=block.quality if block else None,
             anchor_quality=_anchor(block) if block else None,
             steps=block.steps if block else None,
@@ -206,7 +210,8 @@ def _size(stream: BinaryIO, read: int) -> int:
 
 
 def _reference(header: Header) -> PackReference:
-    sha256 = header.packs[0].sha256.hex() if header.packs else ""
+    main = (pack.sha256.hex() for pack in header.packs if pack.role == 0)
+    sha256 = next(main, "")
     name = next((pack.name for pack in list_packs() if pack.sha256 == sha256), None)
     return PackReference(name=name, sha256=sha256, installed=name is not None)
 
@@ -251,7 +256,7 @@ class _SymbolChecker:
                 f"group {record.number}: coder {record.coder} cannot be verified by this version",
                 offset=record.offset,
             )
-        exact = self._exact(header.packs[0].sha256.hex())
+        exact = self._exact(header.main_pack.hex())
         frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
         quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
         try:

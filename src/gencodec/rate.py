@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+QUALITIES = 64  # quality indices of the format
 TOLERANCE = 0.03  # share of the target a file may miss it by and still count as reached
 _BAND = 0.015  # share of the bytes due so far that a pipe may be ahead or behind
 _STEP_GROWTH = 0.075  # first guess of how the logarithm of the size grows with the quality index
@@ -46,6 +47,8 @@ class Target:
         (name, value), *_ = given.items()
         if not math.isfinite(value) or value < 0 or (name != "quality" and value == 0):
             raise ValueError(f"{name} is {value}, must be a positive number")
+        if self.quality is not None and self.quality >= QUALITIES:
+            raise ValueError(f"quality is {self.quality}, must be 0 .. {QUALITIES - 1}")
 
     def file_bytes(self, pixels: int, seconds: Fraction) -> float | None:
         """Return the bytes a file should have.
@@ -98,16 +101,17 @@ class FilePlan:
         self._quality = quality
         self._low, self._high = list(low), list(high)
         self._budget = budget
-        self._debt = 0.5  # share of a group owed to the higher quality
+        self._owed = 0.0  # bytes by which the groups so far stayed below an even share
 
     def next_quality(self, group: int) -> int:
         """Return the quality index of a group; call once a group, in order."""
         low = sum(self._low[group:])
         room = sum(self._high[group:]) - low
-        share = (self._budget - low) / room if room > 0 else 0.0
-        self._debt += min(max(share, 0.0), 1.0)
-        if self._debt >= 1:
-            self._debt -= 1
+        share = (self._budget - self._owed - low) / room if room > 0 else 0.0
+        step = self._high[group] - self._low[group]
+        self._owed += min(max(share, 0.0), 1.0) * step
+        if step > 0 and self._owed >= step / 2:
+            self._owed -= step
             return self._quality + 1
         return self._quality
 
@@ -120,7 +124,8 @@ class PipeController:
     """Chooses the quality of one group after the other without knowing how many will come.
 
     Keeps the quality of the group before as long as the bytes used stay inside a band around the
-    bytes due; outside of it, moves to the nearest quality that comes back.
+    bytes due; outside of it, moves to the quality that comes back to the band's edge. Coming back
+    to its middle would make one group pay for all the drift before it.
 
     Args:
         bytes_per_frame: the target.
@@ -138,16 +143,22 @@ class PipeController:
     def choose(self, size_at: SizeAt, frames: int) -> int:
         """Return the quality of the next group of `frames` frames and account for its bytes."""
         self._due += self._rate * frames
-        band = _BAND * self._due
+        room = _BAND * self._due
+        middle = self._due - self._used  # bytes that would bring the total to what is due
         quality = self._quality
-        if quality is None or abs(self._used + size_at(quality) - self._due) > band:
-            wanted = self._due - self._used
-            quality = find_quality(
-                size_at, wanted, self._qualities, quality or self._qualities // 3
-            )
-            above = quality + 1
-            if above < self._qualities and size_at(above) - wanted < wanted - size_at(quality):
-                quality = above
+        if quality is None:
+            quality = self._nearest(size_at, middle, self._qualities // 3)
+        else:
+            wanted = min(max(size_at(quality), middle - room), middle + room)
+            if wanted != size_at(quality):
+                quality = self._nearest(size_at, wanted, quality)
         self._used += size_at(quality)
         self._quality = quality
+        return quality
+
+    def _nearest(self, size_at: SizeAt, wanted: float, start: int) -> int:
+        quality = find_quality(size_at, wanted, self._qualities, start)
+        above = quality + 1
+        if above < self._qualities and size_at(above) - wanted < wanted - size_at(quality):
+            return above
         return quality

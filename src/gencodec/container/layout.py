@@ -218,6 +218,18 @@ class Header:
         """Frames per second; an average if the rate varies."""
         return 1 / (self.time_base * self.frame_ticks) if self.constant_rate else self.nominal_rate
 
+    @property
+    def main_pack(self) -> bytes:
+        """SHA-256 of the pack that decodes the pictures.
+
+        Raises:
+            FormatError: the file names none.
+        """
+        for pack_used in self.packs:
+            if pack_used.role == 0:
+                return pack_used.sha256
+        raise FormatError("HEAD names no main pack (role 0)")
+
     def to_bytes(self) -> bytes:
         """Return the payload of HEAD."""
         return pack(self.version) + pack(self)

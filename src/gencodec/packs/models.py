@@ -84,6 +84,7 @@ def load_models(folder: Path, execution: Execution) -> Models:
         defaults = Defaults(**manifest.components["defaults"])
     except (KeyError, TypeError, ValueError) as error:
         raise PackError(f"pack {manifest.name}: unusable defaults: {error!r}") from error
+    _check_fit(manifest, networks, exact)
     refiner = networks.get(REFINER)
     return Models(
         manifest=manifest,
@@ -93,6 +94,30 @@ def load_models(folder: Path, execution: Execution) -> Models:
         refiner=None if refiner is None else RefineStage(refiner, execution),
         defaults=defaults,
     )
+
+
+def _check_fit(manifest: Manifest, networks: Mapping[str, Any], exact: ExactPack) -> None:
+    """Refuse parts that do not fit one another; each alone may be flawless."""
+    transform, prior = networks[TRANSFORM].config, exact.prior.config
+    sizes = {
+        f"{name} of transform and prior": (getattr(transform, name), getattr(prior, name))
+        for name in ("channels", "hyper_channels", "hyper_stride", "qualities")
+    }
+    autoencoder = networks[AUTOENCODER]
+    sizes["channels of autoencoder and transform"] = (autoencoder.channels, transform.channels)
+    if autoencoder.linear is not None:
+        sizes["stride of linear path and autoencoder"] = (
+            autoencoder.linear.stride,
+            autoencoder.stride,
+        )
+    if REFINER in networks:
+        wan = networks[REFINER].wan.config
+        sizes["channels of transform and refiner"] = (transform.channels, wan.in_channels)
+        condition = transform.channels + transform.width
+        sizes["condition of transform and refiner"] = (condition, wan.vace_in_channels)
+    for what, (one, other) in sizes.items():
+        if one != other:
+            raise PackError(f"pack {manifest.name}: {what} differ: {one} and {other}")
 
 
 def load_networks(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ loader costs a copy a crop and never a decoder.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,11 @@ class ClipStore:
 
     def batches(self, batch: int, shape: CropShape, seed: int) -> Iterator[Tensor]:
         """Yield uint8 frames [b, 3, T, H, W] without end; the same seed gives the same samples."""
+        if not any(_holds(clip, shape) for clip in self._clips):
+            raise SourceError(
+                f"no clip is large enough for samples of {shape.frames} frames of "
+                f"{shape.size}x{shape.size}; give larger or longer clips"
+            )
         rng = np.random.default_rng(seed)
         while True:
             samples = np.stack([self._sample(shape, rng) for _ in range(batch)])
@@ -80,7 +86,8 @@ class ClipStore:
 
 def _load(path: Path, cache: Path) -> NDArray[np.uint8]:
     """Memory-map the decoded frames of `path`, decoding it into `cache` first where needed."""
-    stored = cache / f"{path.name}.npy"
+    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    stored = cache / f"{path.name}.{key}.npy"
     if not stored.exists():
         with open_source(path) as source:
             frames = np.stack([frame.rgb for frame in source.frames()])
@@ -91,12 +98,16 @@ def _load(path: Path, cache: Path) -> NDArray[np.uint8]:
     return array
 
 
+def _holds(clip: NDArray[np.uint8], shape: CropShape) -> bool:
+    return len(clip) >= shape.frames and min(clip.shape[1:3]) >= shape.size
+
+
 def _crop(
     clip: NDArray[np.uint8], shape: CropShape, rng: np.random.Generator
 ) -> NDArray[np.uint8] | None:
     """Cut a random block of frames from a clip, or None if the clip is too small."""
     frames, height, width, _ = clip.shape
-    if frames < shape.frames or min(height, width) < shape.size:
+    if not _holds(clip, shape):
         return None
     t = rng.integers(frames - shape.frames + 1)
     y = rng.integers(height - shape.size + 1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -70,7 +71,12 @@ class Checkpoint:
             self._load()
 
     def _load(self) -> None:
-        stored = load_file(self._path)
+        try:
+            stored = load_file(self._path)
+        except (OSError, SafetensorError) as error:
+            raise PackError(
+                f"cannot read checkpoint {self._path}: {error}; remove it to start again"
+            ) from error
         try:
             self.step = int(stored.pop("step"))
             self._networks.load_state_dict(_part(stored, "network."))
@@ -176,7 +182,7 @@ def _train_step(
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
     checkpoint.step += 1
-    if not torch.isfinite(norm):
+    if not (torch.isfinite(norm) and torch.isfinite(loss)):
         return {"skipped": 1.0}
     optimiser.step()
     checkpoint.follow()

@@ -196,8 +196,10 @@ class FlowTraining:
         level = sigma.view(-1, 1, 1, 1, 1)
         noisy = (1 - level) * clean + level * noise
         given = torch.zeros(clean.shape[2], dtype=torch.bool, device=clean.device)
-        given[: random.choice((0, 0, 1))] = True  # noqa: S311
-        given[-1] = bool(given[0]) and random.random() < 0.5  # noqa: S311
+        if len(given) > 1:  # something must be left to learn
+            given[: random.choice((0, 0, 1))] = True  # noqa: S311
+        if given[0] and len(given) > 2:
+            given[-1] = random.random() < 0.5  # noqa: S311
         noisy = torch.where(given.view(1, 1, -1, 1, 1), clean, noisy)
         velocity = self._bench.refiner(noisy, sigma, None)
         loss = (velocity - (noise - clean))[:, :, ~given].square().mean()

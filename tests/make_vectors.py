@@ -1,0 +1,330 @@
+"""Write `formats/vectors/1` anew: a pack, files made with it, and what every decoder finds in them.
+
+    python -m tests.make_vectors
+
+valid/    what the encoder writes            decodes; symbols exactly, pixels within the tolerance
+unusual/  allowed, but the encoder does not  the same
+faulty/   broken in one place each           the named error and exit code, no picture
+
+Review the difference like code: a change of symbols in an existing file is a change of the format.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests import tiny
+
+from gencodec.container import META, GnvcVdBlock, GroupRecord, Header, Pack, Reader, Writer
+from gencodec.container.framing import pack_unit
+from gencodec.container.layout import HEAD, INDX, SIGNATURE
+from gencodec.decoding import Decoder
+from gencodec.encoding import Encoder
+from gencodec.execution import Execution
+from gencodec.frames import Frame, VideoInfo
+from gencodec.geometry import group_quality, latent_shape
+from gencodec.packs.models import Models, load_models
+from gencodec.packs.prior import ExactPack, load_exact
+from gencodec.rate import Target
+from gencodec.symbols import GroupDecoder
+
+FOLDER = Path(__file__).parents[1] / "formats" / "vectors" / "1"
+PACK = FOLDER / "tiny-pack"
+MANIFEST = FOLDER / "manifest.json"
+MEAN_TOLERANCE = 0.5  # of a frame's mean, in grey levels
+POINT_TOLERANCE = 4  # of a single pixel
+_POINTS = 4  # pixels kept of each frame
+Json = dict[str, Any]
+
+
+class Pictures:
+    """A source of drawn frames; stands for a `FrameSource`."""
+
+    rewindable = True
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        pictures: Sequence[tiny.Pixels],
+        ticks: Sequence[int] | None,
+        **info: Any,  # noqa: ANN401
+    ) -> None:
+        height, width, _ = pictures[0].shape
+        self.info: VideoInfo = tiny.video_info(width, height, **info)
+        self._pictures, self._ticks = pictures, ticks
+
+    def frames(self) -> Iterator[Frame]:
+        return tiny.frames(self._pictures, self._ticks)
+
+
+_VARIABLE: Json = {"time_base": Fraction(1, 600), "frame_rate": Fraction(150)}
+_RICH: Json = {"rotation": 90, "sample_aspect": Fraction(8, 9), "bit_depth": 10, "field_order": 1}
+_TICKS = (-30, -24, -23, -10, 0, 4, 8, 9, 13, 100, 104)
+# name: picture (width, height, frames, cuts), times, fields of the source, quality, defaults
+_VALID: Mapping[str, tuple[Json, Any, Json, int, Json]] = {
+    "constant": ({"width": 48, "height": 32, "frames": 11}, None, {}, 24, {"steps": 0}),
+    "variable": ({"width": 40, "height": 24, "frames": 11}, _TICKS, _VARIABLE, 30, {"steps": 1}),
+    "odd": ({"width": 61, "height": 45, "frames": 6}, None, _RICH, 12, {"steps": 2}),
+    "cut": ({"width": 64, "height": 48, "frames": 14, "cuts": [10]}, None, {}, 8, {"noise": True}),
+    "anchor": ({"width": 48, "height": 32, "frames": 5}, None, {}, 60, {"anchor_offset": 9}),
+    "single": ({"width": 1, "height": 1, "frames": 1}, None, {}, 63, {"noise": True, "steps": 3}),
+}
+
+
+def main() -> None:
+    """Write everything."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    tiny.write_pack(PACK)
+    models, exact = load_models(PACK, Execution.choose("cpu", threads=1)), load_exact(PACK)
+    files = {f"valid/{name}.gnv": _encoded(name, models) for name in _VALID}
+    files |= {f"unusual/{name}.gnv": data for name, data in _unusual(files).items()}
+    faults = {f"faulty/{name}.gnv": fault for name, fault in _faulty(files).items()}
+    for name, data in (files | {name: fault[0] for name, fault in faults.items()}).items():
+        (FOLDER / name).parent.mkdir(exist_ok=True)
+        (FOLDER / name).write_bytes(data)
+    manifest = {
+        "mean_tolerance": MEAN_TOLERANCE,
+        "point_tolerance": POINT_TOLERANCE,
+        "pack": models.manifest.sha256,
+        "files": {name: describe(data, exact, models) for name, data in files.items()},
+        "faulty": {
+            name: {"sha256": _sha256(data), "error": error, "exit_code": code}
+            for name, (data, error, code) in faults.items()
+        },
+    }
+    MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n")
+    sys.stderr.write(f"{len(files) + len(faults)} vectors in {FOLDER}\n")
+
+
+def _encoded(name: str, models: Models) -> bytes:
+    drawn, ticks, info, quality, defaults = _VALID[name]
+    source = Pictures(tiny.clip(**drawn), ticks, **info)
+    changed = replace(models, defaults=replace(models.defaults, **defaults))
+    stream = io.BytesIO()
+    length = models.defaults.group_frames
+    Encoder(source, changed, Target(quality=quality), length, None).run(stream)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+# -- what a file holds -----------------------------------------------------------------------------
+
+
+def describe(data: bytes, exact: ExactPack, models: Models) -> Json:
+    """Return everything a decoder finds in a file."""
+    reader = Reader(io.BytesIO(data))
+    records = list(reader.groups())
+    return {
+        "sha256": _sha256(data),
+        "headers": [as_json(part.header) for part in reader.parts],
+        "complete": reader.complete,
+        "last_duration": reader.last_duration,
+        "groups": [_group(record, reader.parts[record.part].header, exact) for record in records],
+        "pixels": {
+            "base": _pixels(data, models, steps=0),
+            "refined": _pixels(data, models, steps=None),
+        },
+    }
+
+
+def as_json(record: Any) -> Json:  # noqa: ANN401 - a record of the container
+    """Return the fields of a record as what JSON holds."""
+    return {field.name: _value(getattr(record, field.name)) for field in dataclasses.fields(record)}
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401
+    if dataclasses.is_dataclass(value):
+        return as_json(value)
+    if isinstance(value, tuple):
+        return [_value(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, Fraction) else value
+
+
+def _group(record: GroupRecord, header: Header, exact: ExactPack) -> Json:
+    block = GnvcVdBlock.from_bytes(record.coder_block)
+    return {
+        "part": record.part,
+        "number": record.number,
+        "offset": record.offset,
+        "ticks": list(record.ticks),
+        "cut": record.cut,
+        "block": as_json(block),
+        "payload_bytes": len(record.payload),
+        "digest": f"{record.digest:08x}",
+        "symbols_sha256": _symbols(record, block, header, exact),
+    }
+
+
+def _symbols(record: GroupRecord, block: GnvcVdBlock, header: Header, exact: ExactPack) -> str:
+    """SHA-256 of z and y of every latent frame, int16 little-endian in C order."""
+    frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
+    quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
+    decoder = GroupDecoder(
+        exact.prior, exact.tables, (shape[0], shape[1]), record.payload, digest=record.digest
+    )
+    digest = hashlib.sha256()
+    for t in range(frames):
+        y, z = decoder.decode_frame(quality.of(t))
+        digest.update(z.astype("<i2").tobytes() + y.astype("<i2").tobytes())
+    decoder.finish()
+    return digest.hexdigest()
+
+
+def _pixels(data: bytes, models: Models, *, steps: int | None) -> Json:
+    """Return the mean colour of every frame, and the colours of a few pixels spread over it."""
+    decoder = Decoder(io.BytesIO(data), Execution.choose("cpu"), steps=steps, pack_dirs=[PACK])
+    decoder._models = {bytes.fromhex(models.manifest.sha256): models}
+    shown = [frame.rgb for frame in decoder.frames(decoder.records(None, None))]
+    return {
+        "frames": len(shown),
+        "means": [np.round(rgb.mean((0, 1)), 2).tolist() for rgb in shown],
+        "points": [rgb.reshape(-1, 3)[_spread(rgb)].tolist() for rgb in shown],
+    }
+
+
+def _spread(rgb: tiny.Pixels) -> list[int]:
+    count = rgb.shape[0] * rgb.shape[1]
+    return [(2 * k + 1) * count // (2 * _POINTS) for k in range(_POINTS)]
+
+
+# -- unusual and faulty files ----------------------------------------------------------------------
+
+
+def _unusual(valid: Mapping[str, bytes]) -> dict[str, bytes]:
+    constant, variable = valid["valid/constant.gnv"], valid["valid/variable.gnv"]
+    second = _records(constant)[1].offset
+    return {
+        "no-index": _rewritten(constant, index=False),
+        "more-units": _rewritten(constant, more=True),
+        "no-end": constant[:second],
+        "two-packs": _rewritten(
+            variable,
+            lambda h: replace(h, packs=(*h.packs, Pack(role=1, sha256=bytes(range(32))))),
+        ),
+        "whole-windows": _rewritten(
+            valid["valid/cut.gnv"], lambda h: replace(h, refine_tile=0, refine_window=0)
+        ),
+    }
+
+
+def _records(data: bytes) -> list[GroupRecord]:
+    return list(Reader(io.BytesIO(data)).groups())
+
+
+def _rewritten(
+    data: bytes,
+    header: Callable[[Header], Header] = lambda h: h,
+    group: Callable[[GroupRecord], GroupRecord] = lambda r: r,
+    *,
+    index: bool = True,
+    more: bool = False,
+) -> bytes:
+    """Write a file anew, changed, with all checksums right."""
+    reader, out = Reader(io.BytesIO(data)), io.BytesIO()
+    records = list(reader.groups())
+    with Writer(out, header(reader.header)) as writer:
+        for record in records:
+            if more:
+                writer.write_unit(META, b"\xa1\x65title\x64tiny")
+                writer.repeat_header()
+                writer.write_unit(b"xxPx", b"somebody's")
+            writer.write_group(group(record))
+        writer.close(index=index, last_duration=reader.last_duration)
+    return out.getvalue()
+
+
+def _flipped(data: bytes, offset: int) -> bytes:
+    return data[:offset] + bytes([data[offset] ^ 0x10]) + data[offset + 1 :]
+
+
+def _faulty(files: Mapping[str, bytes]) -> dict[str, tuple[bytes, str, int]]:
+    """Return name -> bytes, the error that `verify` and `decode` give, and the exit code."""
+    data = files["valid/constant.gnv"]
+    first, second = _records(data)
+    body = second.offset - len(first.payload)
+    end = len(data)
+    damaged = {
+        "signature": _flipped(data, 3),
+        "header": _flipped(data, 20),
+        "header-checksum": _flipped(data, first.offset - 2),
+        "group-marker": _flipped(data, first.offset),
+        "group-header": _flipped(data, first.offset + 3),
+        "group-body": _flipped(data, body + 9),
+        "group-checksum": _flipped(data, second.offset - 1),
+        "index": _flipped(data, data.index(INDX) + 8),
+        "end": _flipped(data, end - 8),
+        "end-checksum": _flipped(data, end - 1),
+        "cut-in-header": data[:30],
+        "cut-in-group": data[: second.offset - 7],
+        "cut-in-end": data[: end - 3],
+        "missing-group": data[: first.offset] + data[second.offset :],
+        "groups-swapped": data[: first.offset] + data[second.offset : data.index(INDX)]
+        + data[first.offset : second.offset] + data[data.index(INDX) :],
+        "trailing-byte": data + b"\0",
+        "text-mode": data.replace(b"\r\n", b"\n"),
+        "foreign": b"\x89PNG\r\n\x1a\n" + bytes(40),
+        "empty": b"",
+        "wrong-digest": _rewritten(data, group=lambda r: replace(r, digest=r.digest ^ 1)),
+        "wrong-payload": _rewritten(
+            data, group=lambda r: replace(r, payload=_flipped(r.payload, 6))
+        ),
+        "long-payload": _rewritten(data, group=lambda r: replace(r, payload=r.payload + b"\1")),
+        "wrong-quality": _rewritten(
+            data, group=lambda r: replace(r, coder_block=GnvcVdBlock(quality=9).to_bytes())
+        ),
+        "wrong-size": _rewritten(data, lambda h: replace(h, width=80)),
+    }  # fmt: skip
+    critical = data[: first.offset] + pack_unit(b"NEWU", b"abc") + data[first.offset :]
+    unsupported = {
+        "newer-major": _with_version(data, first=0x02),
+        "newer-minor-needed": _with_version(data, second=0x01),
+        "unknown-feature": _with_version(data, mask=1),
+        "unknown-critical-unit": critical,
+        "unknown-coder": _rewritten(data, group=lambda r: replace(r, coder=9)),
+        "longer-coder-block": _rewritten(
+            data, group=lambda r: replace(r, coder_block=r.coder_block + b"\0\0")
+        ),
+    }
+    others = {
+        "unknown-pack": (
+            _rewritten(data, lambda h: replace(h, packs=(Pack(sha256=bytes(32)),))), "PackError", 5,
+        ),
+        "huge": (
+            _rewritten(data, lambda h: replace(h, width=65_535, height=65_535)), "LimitError", 3,
+        ),
+    }  # fmt: skip
+    return {
+        **{name: (fault, "FormatError", 6) for name, fault in damaged.items()},
+        **{name: (fault, "UnsupportedError", 6) for name, fault in unsupported.items()},
+        **others,
+    }
+
+
+def _with_version(data: bytes, *, first: int = 0x01, second: int = 0, mask: int = 0) -> bytes:
+    """Change the version of a file (the first bytes of HEAD), its checksums right."""
+    payload = Reader(io.BytesIO(data)).header.to_bytes()
+    head = len(pack_unit(HEAD, payload))
+    changed = bytes([first, second, mask]) + payload[3:]
+    start = len(SIGNATURE)
+    return data[:start] + pack_unit(HEAD, changed) + data[start + head :]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
