@@ -293,7 +293,7 @@ def test_the_file_says_all_that_decoding_needs(
     reader, groups = reader_of(path)
     header = reader.header
     assert header.packs[0].sha256.hex() == read_manifest(tiny_pack).sha256
-    assert (header.refine_tile, header.refine_overlap, header.refine_window) == (6, 4, 3)
+    assert (header.refine_tile, header.refine_overlap, header.refine_window) == (6, 2, 3)
     blocks = [GnvcVdBlock.from_bytes(g.coder_block) for g in groups]
     assert {block.steps for block in blocks} == {1}
     assert all(0 < block.start_level < 1000 for block in blocks)

@@ -174,8 +174,6 @@ def set_quantiser(codec: Any) -> None:  # noqa: ANN401 - a network
         codec.log_steps.copy_(
             (0.6931 * (1 - 1.5 * nodes))[None, :, None].expand_as(codec.log_steps)
         )
-        for trunk in codec.analysis:
-            trunk.out.weight.mul_(1 / 16)
         for head in codec.head:
             head.weight.mul_(1 / 32)
         codec.predict.weight.mul_(1 / 32)

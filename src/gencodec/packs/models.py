@@ -34,7 +34,7 @@ class Defaults:
     """What an encoder does with a pack unless told otherwise; all of it is written into the file.
 
     Attributes:
-        group_frames: frames of a group, 4n + 1.
+        group_frames: frames of a group, 4n + 1; fewer where frames are large.
         group_frames_max: the most frames of a group.
         anchor_offset: quality indices the anchor is better than the other latents.
         steps: refinement steps, 0 for none.
@@ -43,15 +43,15 @@ class Defaults:
         tile_frames, tile_size, tile_overlap: windows of the transformer, in latents; 0 is whole.
     """
 
-    group_frames: int = 33
+    group_frames: int = 129
     group_frames_max: int = 129
     anchor_offset: int = 0
-    steps: int = 1
+    steps: int = 0
     refine_below: int = 64
     noise: bool = False
     tile_frames: int = 9
     tile_size: int = 48
-    tile_overlap: int = 4
+    tile_overlap: int = 2
 
     @property
     def tiles(self) -> TilePlan:

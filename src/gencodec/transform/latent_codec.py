@@ -4,13 +4,14 @@
 
 The first latent of a group (the anchor) is coded alone; each later one is coded conditionally on
 features that the decoder keeps from the latents before it. All symbols live on the latent grid.
-Analysis and synthesis start as plain scalar quantisation of the difference to a predicted latent:
-their networks add to that, so the codec works before it is trained.
+Analysis is the plain difference to a predicted latent in quantiser steps; synthesis starts as its
+inverse and its network adds to that, so the codec works before it is trained.
 
 What is still stays still, at no cost: the loop keeps r_t = p_t + y_t * step alone, synthesis adds
 its correction outside of it (l^_t = r_t + head(f_t)), and the prediction p_t = r_{t-1} + change is
 gated by how much the loop moved before. Without these three the networks' own noise moved akiyo by
-30 dB from latent to latent, and bits were spent on undoing it.
+30 dB from latent to latent, and bits were spent on undoing it. A network in the analysis made the
+loop unstable at coarse steps; leaving it out saved 17 to 56 % of the bits at better quality.
 
 Source: GNVC-VD, arXiv 2512.05016, section 3 (contextual latent codec); block form after DCVC-RT,
 arXiv 2502.20762. One model serves all rates through per-quality quantiser steps.
@@ -34,7 +35,7 @@ class TransformConfig:
     Attributes:
         channels: channels of a latent and of its symbols.
         width: features of hidden layers and of the decoder state.
-        depth: residual blocks of each of analysis, synthesis and context.
+        depth: residual blocks of each of synthesis and context.
         hyper_channels: channels of the hyper symbols.
         hyper_stride: latent positions a side behind one hyper position.
         qualities: number of quality indices; larger is better and costs more bits.
@@ -55,7 +56,7 @@ class TransformConfig:
 
 
 class LatentCodec(nn.Module):
-    """Analysis, synthesis and context networks of both frame kinds.
+    """Quantiser steps, synthesis and context networks of both frame kinds.
 
     Args:
         config: sizes.
@@ -77,13 +78,12 @@ class LatentCodec(nn.Module):
         self.context = Trunk(c + w, w, w, config.depth)
         self.predict = nn.Conv2d(w, c, 1)
         self.log_gate = nn.Parameter(torch.tensor(-3.0))
-        self.analysis = nn.ModuleList(Trunk(2 * c + w, w, c, config.depth) for _ in range(2))
         self.synthesis = nn.ModuleList(Trunk(2 * c + w, w, w, config.depth) for _ in range(2))
         self.head = nn.ModuleList(nn.Conv2d(w, c, 1) for _ in range(2))
         self.hyper = nn.ModuleList(
             HyperAnalysis(c, w, config.hyper_channels, config.hyper_stride) for _ in range(2)
         )
-        for layer in (self.predict, *self.head, *(trunk.out for trunk in self.analysis)):
+        for layer in (self.predict, *self.head):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -109,13 +109,7 @@ class LatentCodec(nn.Module):
 
     def analyse(self, latent: Tensor, state: State, quality: Tensor) -> Tensor:
         """Map a latent [b, c, h, w] to symbols before rounding, same shape."""
-        steps = self.steps(state.kind, quality)
-        difference = latent - state.prediction
-        gain = self._at(self.gains[state.kind], quality)
-        trunk = self.analysis[state.kind]
-        return difference / steps + trunk(
-            torch.cat([difference, state.prediction, state.context], 1), gain
-        )
+        return (latent - state.prediction) / self.steps(state.kind, quality)
 
     def synthesise(
         self, symbols: Tensor, state: State, quality: Tensor
