@@ -26,8 +26,8 @@ MODE = os.environ["STUB"]
 @contextmanager
 def temporary(output: str) -> Iterator[None]:
     path = Path(output + ".part")
-    path.touch()
     try:
+        path.touch()
         yield
     finally:
         if MODE == "stubborn":
