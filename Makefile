@@ -6,18 +6,19 @@ STAMP  := $(VENV)/.installed
 IN     ?=
 CLIPS  ?=
 MINUTES ?= 30
+KEEP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench mini vectors clean
+.PHONY: help setup demo test check fix bench bench-quick mini vectors clean
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 # torch first and pinned: a looser range pulls gigabytes of CUDA packages.
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,eval,dev]"
 	@touch $@
 
 setup: $(STAMP) ## make the environment and install everything into it
@@ -38,8 +39,12 @@ fix: $(STAMP) ## format and apply safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## speed, memory and picture figures into benchmarks/results/ (CLIPS=folder for your own clips)
-	$(BIN)/python -m benchmarks.run $(if $(CLIPS),--clips "$(CLIPS)")
+bench: $(STAMP) ## speed and memory of this machine into benchmarks/results/; with CLIPS="dir ..." also real encoders and a page
+	$(BIN)/python -m benchmarks.run
+	$(if $(CLIPS),$(BIN)/gencodec bench $(CLIPS) --out bench.json --report bench)
+
+bench-quick: $(STAMP) ## what moved since the last release, on made clips (KEEP=1 stores the results of this version)
+	$(BIN)/python -m benchmarks.quick $(if $(KEEP),--keep)
 
 mini: $(STAMP) ## train the embedded pack: make mini CLIPS="dir ..." MINUTES=60
 	$(BIN)/gencodec train mini --clips $(CLIPS) --minutes $(MINUTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gencodec
 from benchmarks import scene
-from benchmarks.report import Options, Section
+from benchmarks.section import Options, Section
 
 _FRAMES = 99
 _GROUPS = (33, 9)  # frames of a group, two lengths

@@ -15,13 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 import gencodec
-from benchmarks import metrics, scene
+from benchmarks import scene
 from gencodec.cli import text
+from gencodec.evaluation import METRICS, Evaluation, EvaluationOptions, evaluate
 from gencodec.frames import Pixels, open_source
 
 _FRAMES = 99  # 4 s, three groups
 _BPP = 0.02
 _MARGIN, _CAPTION = 4, 18  # pixels
+_METRICS = ("psnr_y", "psnr_rgb", "ms_ssim", "lpips_squeeze")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +78,8 @@ def _demonstrate(clip: Path, given: argparse.Namespace, people: Console) -> None
             on_progress=_report(status.update),
         )
         status.update("comparing")
-        scores = metrics.compare(_pairs(clip, decoded), ssim=True)
+        options = EvaluationOptions(metrics=_METRICS, threads=given.threads)
+        scores = evaluate(clip, decoded, options)
         picture = given.picture or given.out / "strip.png"
         at = _spread(scores.frames, given.columns)
         captions = (clip.name, f"{coded.name}, {encoding.bpp:.4f} bpp")
@@ -109,7 +112,7 @@ def _table(
     coded: Path,
     encoding: gencodec.EncodeResult,
     decoding: gencodec.DecodeResult,
-    scores: metrics.Scores,
+    scores: Evaluation,
 ) -> Table:
     """Return what the two runs did, for people."""
     size = clip.stat().st_size
@@ -121,10 +124,7 @@ def _table(
         f"{encoding.bpp:.4f} bpp, 1/{size / encoding.bytes:.3g} of the source",
         "of it container": text.size(encoding.container_bytes),
         "quality index": f"{low}" if low == high else f"{low} and {high}",
-        "PSNR-Y": f"{scores.psnr_y:.2f} dB",
-        "PSNR-RGB": f"{scores.psnr_rgb:.2f} dB",
-        "SSIM": "" if scores.ssim is None else f"{scores.ssim:.4f}",
-        "LPIPS-squeeze": "" if scores.lpips is None else f"{scores.lpips:.4f}",
+        **{METRICS[name].label: _value(name, scores) for name in _METRICS},
         "encode": text.speed(encoding.frames, encoding.encode_seconds),
         "decode": text.speed(decoding.frames, decoding.decode_seconds),
         "model, device": f"{encoding.pack}; {encoding.device}",
@@ -134,6 +134,13 @@ def _table(
         if value:
             table.add_row(name, value)
     return table
+
+
+def _value(name: str, scores: Evaluation) -> str:
+    """Return a metric for people; empty if it was not computed."""
+    if name not in scores.scores:
+        return ""
+    return f"{scores.scores[name].mean:.4g} {METRICS[name].unit}".strip()
 
 
 def _kbps(size: int, seconds: Fraction) -> str:

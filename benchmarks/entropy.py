@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import scene
-from benchmarks.report import Options, Section
+from benchmarks.section import Options, Section
 from gencodec.execution import Execution
 from gencodec.geometry import group_quality
 from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.symbols import GroupDecoder, GroupEncoder, Indices, Prior, PriorConfig, PriorState
+from gencodec.transform import Source
 
 _WIDTH, _HEIGHT, _FRAMES = 640, 360, 33
 _QUALITIES = (10, 35, 60)
@@ -52,8 +53,8 @@ def measure(options: Options) -> Section:
     """Code a group of the generated clip at several quality indices."""
     models = load_models(find_pack(options.pack), Execution.choose("cpu", threads=options.threads))
     rgb = np.stack([frame.rgb for frame in scene.frames(_FRAMES, _WIDTH, _HEIGHT)])
-    latents = models.autoencoder.encode(rgb)
-    found = [_measure_one(models, _code(models, latents, quality)) for quality in _QUALITIES]
+    source = models.transform.prepare(rgb)
+    found = [_measure_one(models, _code(models, source, quality)) for quality in _QUALITIES]
     return Section(
         title=f"entropy layer, one group of {_FRAMES} frames {_WIDTH}x{_HEIGHT}",
         columns=("", *(f"quality {quality}" for quality in _QUALITIES)),
@@ -63,8 +64,8 @@ def measure(options: Options) -> Section:
     )
 
 
-def _code(models: Models, latents: NDArray[np.float32], quality: int) -> _Group:
-    group = _Group(shape=(latents.shape[2], latents.shape[3]), quality=quality)
+def _code(models: Models, source: Source, quality: int) -> _Group:
+    group = _Group(shape=(source.shape[-2], source.shape[-1]), quality=quality)
     encoder = GroupEncoder(models.exact.prior, models.exact.tables, group.shape)
 
     def write(y: NDArray[np.int32], z: NDArray[np.int32], index: int) -> Symbols:
@@ -73,7 +74,7 @@ def _code(models: Models, latents: NDArray[np.float32], quality: int) -> _Group:
         return group.y[-1]
 
     models.transform.encode(
-        latents, group_quality(quality, 0, models.exact.prior.config.qualities), write
+        source, group_quality(quality, 0, models.exact.prior.config.qualities), write
     )
     group.payload, group.digest = encoder.finish(), encoder.digest
     group.ideal_bits = encoder.cost_bits

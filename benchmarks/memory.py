@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarks import scene
-from benchmarks.report import Options, Section
+from benchmarks.section import Options, Section
 
 _SECONDS = {False: (3, 18), True: (10, 60)}  # with and without --full
 

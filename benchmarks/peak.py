@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import sys
-from pathlib import Path
 
 from gencodec.cli.main import run
-
-_STATUS = Path("/proc/self/status")
-
-
-def peak_bytes() -> int:
-    """Return the peak of this process; by the kernel's status, which a parent cannot raise."""
-    if _STATUS.exists():
-        lines = dict(line.split(":", 1) for line in _STATUS.read_text("ascii").splitlines())
-        return int(lines["VmHWM"].split()[0]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
+from gencodec.peers.memory import peak_bytes
 
 if __name__ == "__main__":
     code = run(sys.argv[1:])

@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gencodec
-from benchmarks import container, entropy, memory, picture, speed
-from benchmarks.report import Options, Section, keep, show
+from benchmarks import container, entropy, memory, speed
+from benchmarks.section import Options, Section, keep, show
 
 SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "entropy": entropy.measure,
     "speed": speed.measure,
     "memory": memory.measure,
     "container": container.measure,
-    "picture": picture.measure,
 }
 _RESULTS = Path(__file__).parent / "results" / f"{gencodec.__version__}.json"
 
@@ -30,8 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = Options(
                 pack=given.pack,
                 threads=given.threads,
-                clips=given.clips,
-                frames=given.frames,
                 full=given.full,
                 work=Path(work),
             )
@@ -53,8 +50,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--pack", default="mini", help="model pack: name or folder")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--clips", type=Path, help="picture: folder with videos")
-    parser.add_argument("--frames", type=int, default=64, help="picture: frames of each clip")
     parser.add_argument(
         "--full", action="store_true", help="memory: clips of 10 s and 60 s, not 3 s and 18 s"
     )

@@ -75,8 +75,10 @@ def _fractal(size: int, slope: float, seed: int) -> NDArray[np.float64]:
 class Scene:
     """Pictures of a moving camera; each is a function of its number only."""
 
-    def __init__(self, width: int = WIDTH, height: int = HEIGHT) -> None:
-        picture = photograph()
+    def __init__(
+        self, width: int = WIDTH, height: int = HEIGHT, picture: Pixels | None = None
+    ) -> None:
+        picture = photograph() if picture is None else picture
         self._picture = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
         shadow = np.clip(_fractal(256, 1.8, 7) * 3 - 1, 0, 1)
         self._shadow = torch.from_numpy(shadow).float()[None, None]
@@ -123,16 +125,32 @@ def info(width: int = WIDTH, height: int = HEIGHT) -> VideoInfo:
     )
 
 
-def frames(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Frame]:
+def frames(
+    count: int, width: int = WIDTH, height: int = HEIGHT, picture: Pixels | None = None
+) -> Iterator[Frame]:
     """Yield the first `count` frames of the scene."""
-    scene = Scene(width, height)
+    scene = Scene(width, height, picture)
     for number in range(count):
         yield Frame(rgb=scene.frame(number), ticks=number)
 
 
-def write_clip(path: Path, count: int, width: int = WIDTH, height: int = HEIGHT) -> Path:
-    """Write `count` frames of the scene as H.264 without visible loss, and return the path."""
+def write_clip(
+    path: Path,
+    count: int,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    picture: Pixels | None = None,
+) -> Path:
+    """Write `count` frames of the scene as H.264 without visible loss, and return the path.
+
+    Args:
+        path: file to write.
+        count: frames.
+        width: pixels.
+        height: pixels.
+        picture: what the camera sees, [H, W, 3]; None for the photograph.
+    """
     with open_sink(path, info(width, height), crf=_VISIBLY_LOSSLESS) as sink:
-        for frame in frames(count, width, height):
+        for frame in frames(count, width, height, picture):
             sink.write(frame)
     return path

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import gencodec
-from benchmarks import scene, x264
-from benchmarks.report import Options, Section
+from benchmarks import scene, yardstick
+from benchmarks.section import Options, Section
 
 _FRAMES = 99
 _BPP = 0.02
-_YARDSTICK_CRF = 40.0
 
 
 def measure(options: Options) -> Section:
@@ -40,17 +37,10 @@ def measure(options: Options) -> Section:
         "decode": decoding.decode_seconds,
         "decode --base": preview.decode_seconds,
     }
-    pictures = [frame.rgb for frame in scene.frames(_FRAMES)]
-    yardstick = x264.encode(
-        pictures,
-        crf=_YARDSTICK_CRF,
-        preset="medium",
-        threads=options.threads,
-        rate=Fraction(scene.RATE),
-    ).encode_seconds
+    unit = yardstick.seconds(clip, options.work, options.threads)
     rows = [
-        (name, took, _FRAMES / took, yardstick / took)
-        for name, took in (*seconds.items(), ("x264 medium, encode", yardstick))
+        (name, took, _FRAMES / took, unit / took)
+        for name, took in (*seconds.items(), (yardstick.NAME, unit))
     ]
     return Section(
         title=f"speed, {scene.WIDTH}x{scene.HEIGHT}, {_FRAMES} frames, {_BPP} bpp",

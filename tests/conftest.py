@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from gencodec.packs.models import Models
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `from tests import tiny`
+settings.register_profile("untimed", deadline=None)  # the machine may be busy
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +33,16 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("packs") / "tiny"
     tiny.write_pack(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def motion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pack that codes frames, on disk; not to be changed."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("packs") / "tiny-motion"
+    tiny.write_pack(folder, "tiny-motion")
     return folder
 
 
@@ -47,6 +60,15 @@ def tiny_models(tiny_folder: Path) -> Models:
     from gencodec.packs.models import load_models
 
     return load_models(tiny_folder, Execution.choose("cpu"))
+
+
+@pytest.fixture(scope="session")
+def motion_models(motion_folder: Path) -> Models:
+    """The tiny pack that codes frames, loaded; not to be changed."""
+    from gencodec.execution import Execution
+    from gencodec.packs.models import load_models
+
+    return load_models(motion_folder, Execution.choose("cpu"))
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +91,18 @@ def gnv_bytes(
     return path.read_bytes()
 
 
+@pytest.fixture(scope="session")
+def motion_bytes(
+    tmp_path_factory: pytest.TempPathFactory, motion_folder: Path, clip_file: Path
+) -> bytes:
+    """The same with the tiny pack that codes frames."""
+    import gencodec
+
+    path = tmp_path_factory.mktemp("coded") / "motion.gnv"
+    gencodec.encode(clip_file, path, target=gencodec.Target(quality=20), pack=motion_folder)
+    return path.read_bytes()
+
+
 @pytest.fixture
 def gnv_file(gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path) -> Path:
     """A fresh copy of `gnv_bytes`, its pack installed."""
@@ -82,9 +116,9 @@ def training() -> ModuleType:
     """`gencodec.training` with its modules, imported past what its dependencies warn of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in ("data", "entropy", "export", "linear", "loop", "perceptual", "prior"):
+        for name in ("coding", "data", "entropy", "export", "linear", "loop", "optimiser"):
             importlib.import_module(f"gencodec.training.{name}")
-        for name in ("recipe", "stages", "trainer"):
+        for name in ("perceptual", "prior", "recipe", "stages", "trainer"):
             importlib.import_module(f"gencodec.training.{name}")
     return importlib.import_module("gencodec.training")
 

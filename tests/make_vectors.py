@@ -1,10 +1,10 @@
-"""Write `formats/vectors/1` anew: a pack, files made with it, and what every decoder finds in them.
+"""Write `formats/vectors/1` anew: packs, files made with them, and what every decoder finds there.
 
     python -m tests.make_vectors
 
 valid/    what the encoder writes            decodes; symbols exactly, pixels within the tolerance
 unusual/  allowed, but the encoder does not  the same
-faulty/   broken in one place each           the named error and exit code, no picture
+faulty/   broken in one place each           the named error and exit code; a picture if only cut
 
 Review the difference like code: a change of symbols in an existing file is a change of the format.
 """
@@ -35,12 +35,12 @@ from gencodec.execution import Execution
 from gencodec.frames import Frame, VideoInfo
 from gencodec.geometry import group_quality, latent_shape
 from gencodec.packs.models import Models, load_models
-from gencodec.packs.prior import ExactPack, load_exact
+from gencodec.packs.prior import ExactPack
 from gencodec.rate import Target
 from gencodec.symbols import GroupDecoder
 
 FOLDER = Path(__file__).parents[1] / "formats" / "vectors" / "1"
-PACK = FOLDER / "tiny-pack"
+PACKS = {name: FOLDER / f"{name}-pack" for name in tiny.PACKS}
 MANIFEST = FOLDER / "manifest.json"
 MEAN_TOLERANCE = 0.5  # of a frame's mean, in grey levels
 POINT_TOLERANCE = 4  # of a single pixel
@@ -72,8 +72,9 @@ class Pictures:
 _VARIABLE: Json = {"time_base": Fraction(1, 600), "frame_rate": Fraction(150)}
 _RICH: Json = {"rotation": 90, "sample_aspect": Fraction(8, 9), "bit_depth": 10, "field_order": 1}
 _TICKS = (-30, -24, -23, -10, 0, 4, 8, 9, 13, 100, 104)
+_Case = tuple[Json, Any, Json, int, Json]
 # name: picture (width, height, frames, cuts), times, fields of the source, quality, defaults
-_VALID: Mapping[str, tuple[Json, Any, Json, int, Json]] = {
+_VALID: Mapping[str, _Case] = {
     "constant": ({"width": 48, "height": 32, "frames": 11}, None, {}, 24, {"steps": 0}),
     "variable": ({"width": 40, "height": 24, "frames": 11}, _TICKS, _VARIABLE, 30, {"steps": 1}),
     "odd": ({"width": 61, "height": 45, "frames": 6}, None, _RICH, 12, {"steps": 2}),
@@ -81,14 +82,24 @@ _VALID: Mapping[str, tuple[Json, Any, Json, int, Json]] = {
     "anchor": ({"width": 48, "height": 32, "frames": 5}, None, {}, 60, {"anchor_offset": 9}),
     "single": ({"width": 1, "height": 1, "frames": 1}, None, {}, 63, {"noise": True, "steps": 3}),
 }
+_MOTION: Mapping[str, _Case] = {
+    "motion": ({"width": 64, "height": 48, "frames": 14, "cuts": [10]}, None, {}, 20, {"steps": 0}),
+    "motion-odd": ({"width": 61, "height": 45, "frames": 6}, None, {}, 12, {"anchor_offset": 5}),
+    "motion-single": ({"width": 1, "height": 1, "frames": 1}, None, {}, 50, {"noise": True}),
+}
 
 
 def main() -> None:
     """Write everything."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    tiny.write_pack(PACK)
-    models, exact = load_models(PACK, Execution.choose("cpu", threads=1)), load_exact(PACK)
-    files = {f"valid/{name}.gnv": _encoded(name, models) for name in _VALID}
+    for name, folder in PACKS.items():
+        tiny.write_pack(folder, name)
+    models = load_packs()
+    files = {
+        f"valid/{name}.gnv": _encoded(case, models[pack])
+        for pack, cases in (("tiny", _VALID), ("tiny-motion", _MOTION))
+        for name, case in cases.items()
+    }
     files |= {f"unusual/{name}.gnv": data for name, data in _unusual(files).items()}
     faults = {f"faulty/{name}.gnv": fault for name, fault in _faulty(files).items()}
     for name, data in (files | {name: fault[0] for name, fault in faults.items()}).items():
@@ -97,8 +108,8 @@ def main() -> None:
     manifest = {
         "mean_tolerance": MEAN_TOLERANCE,
         "point_tolerance": POINT_TOLERANCE,
-        "pack": models.manifest.sha256,
-        "files": {name: describe(data, exact, models) for name, data in files.items()},
+        "packs": {name: each.manifest.sha256 for name, each in models.items()},
+        "files": {name: describe(data, models) for name, data in files.items()},
         "faulty": {
             name: {"sha256": _sha256(data), "error": error, "exit_code": code}
             for name, (data, error, code) in faults.items()
@@ -108,8 +119,14 @@ def main() -> None:
     sys.stderr.write(f"{len(files) + len(faults)} vectors in {FOLDER}\n")
 
 
-def _encoded(name: str, models: Models) -> bytes:
-    drawn, ticks, info, quality, defaults = _VALID[name]
+def load_packs() -> dict[str, Models]:
+    """Load the packs that the files were made with, by name."""
+    execution = Execution.choose("cpu", threads=1)
+    return {name: load_models(folder, execution) for name, folder in PACKS.items()}
+
+
+def _encoded(case: _Case, models: Models) -> bytes:
+    drawn, ticks, info, quality, defaults = case
     source = Pictures(tiny.clip(**drawn), ticks, **info)
     changed = replace(models, defaults=replace(models.defaults, **defaults))
     stream = io.BytesIO()
@@ -121,16 +138,20 @@ def _encoded(name: str, models: Models) -> bytes:
 # -- what a file holds -----------------------------------------------------------------------------
 
 
-def describe(data: bytes, exact: ExactPack, models: Models) -> Json:
-    """Return everything a decoder finds in a file."""
+def describe(data: bytes, packs: Mapping[str, Models]) -> Json:
+    """Return everything a decoder finds in a file that was made with one of `packs`."""
     reader = Reader(io.BytesIO(data))
     records = list(reader.groups())
+    identity = reader.header.main_pack.hex()
+    (models,) = (each for each in packs.values() if each.manifest.sha256 == identity)
     return {
         "sha256": _sha256(data),
         "headers": [as_json(part.header) for part in reader.parts],
         "complete": reader.complete,
         "last_duration": reader.last_duration,
-        "groups": [_group(record, reader.parts[record.part].header, exact) for record in records],
+        "groups": [
+            _group(record, reader.parts[record.part].header, models.exact) for record in records
+        ],
         "pixels": {
             "base": _pixels(data, models, steps=0),
             "refined": _pixels(data, models, steps=None),
@@ -185,7 +206,8 @@ def _symbols(record: GroupRecord, block: GnvcVdBlock, header: Header, exact: Exa
 
 def _pixels(data: bytes, models: Models, *, steps: int | None) -> Json:
     """Return the mean colour of every frame, and the colours of a few pixels spread over it."""
-    decoder = Decoder(io.BytesIO(data), Execution.choose("cpu"), steps=steps, pack_dirs=[PACK])
+    execution, folders = Execution.choose("cpu"), list(PACKS.values())
+    decoder = Decoder(io.BytesIO(data), execution, steps=steps, pack_dirs=folders)
     decoder._models = {bytes.fromhex(models.manifest.sha256): models}
     shown = [frame.rgb for frame in decoder.frames(decoder.records(None, None))]
     return {
@@ -267,9 +289,6 @@ def _faulty(files: Mapping[str, bytes]) -> dict[str, tuple[bytes, str, int]]:
         "index": _flipped(data, data.index(INDX) + 8),
         "end": _flipped(data, end - 8),
         "end-checksum": _flipped(data, end - 1),
-        "cut-in-header": data[:30],
-        "cut-in-group": data[: second.offset - 7],
-        "cut-in-end": data[: end - 3],
         "missing-group": data[: first.offset] + data[second.offset :],
         "groups-swapped": data[: first.offset] + data[second.offset : data.index(INDX)]
         + data[first.offset : second.offset] + data[data.index(INDX) :],
@@ -287,6 +306,7 @@ def _faulty(files: Mapping[str, bytes]) -> dict[str, tuple[bytes, str, int]]:
         ),
         "wrong-size": _rewritten(data, lambda h: replace(h, width=80)),
     }  # fmt: skip
+    cut = {"cut-in-header": data[:30], "cut-in-group": data[: second.offset - 7]}
     critical = data[: first.offset] + pack_unit(b"NEWU", b"abc") + data[first.offset :]
     unsupported = {
         "newer-major": _with_version(data, first=0x02),
@@ -299,6 +319,7 @@ def _faulty(files: Mapping[str, bytes]) -> dict[str, tuple[bytes, str, int]]:
         ),
     }
     others = {
+        "cut-in-end": (data[: end - 3], "IncompleteError", 7),
         "unknown-pack": (
             _rewritten(data, lambda h: replace(h, packs=(Pack(sha256=bytes(32)),))), "PackError", 5,
         ),
@@ -309,6 +330,7 @@ def _faulty(files: Mapping[str, bytes]) -> dict[str, tuple[bytes, str, int]]:
     return {
         **{name: (fault, "FormatError", 6) for name, fault in damaged.items()},
         **{name: (fault, "UnsupportedError", 6) for name, fault in unsupported.items()},
+        **{name: (fault, "TruncatedError", 7) for name, fault in cut.items()},
         **others,
     }
 

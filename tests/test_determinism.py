@@ -7,12 +7,13 @@ decoder may be garbage, and the decoded symbols stay the same, bit for bit.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +46,7 @@ from gencodec.packs.models import (
 from gencodec.packs.prior import load_exact
 from gencodec.refine import RefineStage
 from gencodec.symbols import GroupDecoder, Prior, PriorConfig
-from gencodec.transform import TransformStage
+from gencodec.transform import LatentCodec, LatentStage, MotionStage
 
 if TYPE_CHECKING:
     from gencodec.training.prior import TrainablePrior
@@ -89,6 +90,23 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Symbols:
     return seen
 
 
+@dataclass(frozen=True)
+class Case:
+    """A pack on disk and loaded, and a file made with it."""
+
+    folder: Path
+    models: Models
+    data: bytes
+
+
+@pytest.fixture(params=["tiny", "motion"])
+def case(request: pytest.FixtureRequest) -> Case:
+    """One case a kind of transform."""
+    data = {"tiny": "gnv_bytes", "motion": "motion_bytes"}[request.param]
+    names = f"{request.param}_folder", f"{request.param}_models", data
+    return Case(*map(request.getfixturevalue, names))
+
+
 def decoded(data: bytes, models: Models) -> list[Any]:
     """Decode every group to refined latents; the digests in the file are checked on the way."""
     coder = GroupCoder(models)
@@ -96,7 +114,7 @@ def decoded(data: bytes, models: Models) -> list[Any]:
     latents = []
     for record in reader.groups():
         header = reader.header
-        shape = latent_shape(record.frames, header.height, header.width, tiny.STRIDE)
+        shape = latent_shape(record.frames, header.height, header.width, models.exact.stride)
         coded = coder.decode(record, shape)
         plan = models.defaults.tiles
         latents.append(coder.refine(coded, record, plan, seed=header.noise_seed, steps=None))
@@ -112,79 +130,64 @@ def fingerprint(symbols: Symbols) -> str:
 
 @pytest.mark.parametrize("change", [nudge, garbage, zeros])
 def test_float_weights_do_not_reach_a_symbol(
-    change: Change,
-    gnv_bytes: bytes,
-    tiny_folder: Path,
-    tiny_models: Models,
-    watched: Symbols,
-    tmp_path: Path,
+    change: Change, case: Case, watched: Symbols, tmp_path: Path
 ) -> None:
-    before = decoded(gnv_bytes, tiny_models)
+    before = decoded(case.data, case.models)
     original = fingerprint(watched)
     watched.clear()
     folder = tmp_path / "other"
-    shutil.copytree(tiny_folder, folder)
+    shutil.copytree(case.folder, folder)
     for name in FLOATS:
         path = folder / f"{name}.safetensors"
         save_file({key: change(value) for key, value in load_file(path).items()}, path)
     networks = load_networks(folder)  # without its files being checked: they are another pack's
     assert set(networks) == set(FLOATS)
     execution = Execution.choose("cpu")
+    autoencoder = AutoencoderStage(networks[AUTOENCODER], execution)
+    stage = LatentStage if isinstance(networks[TRANSFORM], LatentCodec) else MotionStage
     models = replace(
-        tiny_models,
-        autoencoder=AutoencoderStage(networks[AUTOENCODER], execution),
-        transform=TransformStage(networks[TRANSFORM], execution),
+        case.models,
+        autoencoder=autoencoder,
+        transform=stage(networks[TRANSFORM], execution, autoencoder.encode),
         refiner=RefineStage(networks[REFINER], execution),
     )
-    after = decoded(gnv_bytes, models)
+    after = decoded(case.data, models)
     assert fingerprint(watched) == original
     assert not np.array_equal(before[0], after[0])  # the floats did change
 
 
+@pytest.mark.parametrize("error", [1.0, float("nan")])
 def test_float_results_do_not_reach_a_symbol(
-    gnv_bytes: bytes, tiny_models: Models, watched: Symbols, monkeypatch: pytest.MonkeyPatch
+    error: float, case: Case, watched: Symbols, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded(gnv_bytes, tiny_models)
+    decoded(case.data, case.models)
     original = fingerprint(watched)
     watched.clear()
     genuine = torch.nn.Module.__call__
     generator = torch.Generator().manual_seed(3)
     calls = 0
 
-    def noisy(self: torch.nn.Module, *args: Any, **keywords: Any) -> Any:  # noqa: ANN401
+    def wrong(self: torch.nn.Module, *args: Any, **keywords: Any) -> Any:  # noqa: ANN401
         nonlocal calls
         result = genuine(self, *args, **keywords)
         if isinstance(result, torch.Tensor) and result.is_floating_point():
             calls += 1
-            return result + torch.randn(result.shape, generator=generator)
+            return result + error * torch.randn(result.shape, generator=generator)
         return result
 
-    monkeypatch.setattr(torch.nn.Module, "__call__", noisy)
-    decoded(gnv_bytes, tiny_models)
+    monkeypatch.setattr(torch.nn.Module, "__call__", wrong)
+    shown = decoded(case.data, case.models)
     assert calls > 100
+    assert {latents is None for latents in shown} == {math.isnan(error)}  # left out, or shown
     assert fingerprint(watched) == original
 
 
-def test_results_that_are_not_finite_do_not_reach_a_symbol(
-    gnv_bytes: bytes, tiny_models: Models, watched: Symbols, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoded(gnv_bytes, tiny_models)
-    original = fingerprint(watched)
-    watched.clear()
-    genuine = torch.nn.functional.silu
-    monkeypatch.setattr(torch.nn.functional, "silu", lambda x, **_: genuine(x) * float("nan"))
-    assert all(latents is None for latents in decoded(gnv_bytes, tiny_models))
-    assert fingerprint(watched) == original
-
-
-def test_the_exact_part_alone_decodes_the_same(
-    gnv_bytes: bytes, tiny_folder: Path, tiny_models: Models, watched: Symbols
-) -> None:
+def test_the_exact_part_alone_decodes_the_same(case: Case, watched: Symbols) -> None:
     """As `verify` does, without torch and in any order of the groups."""
-    decoded(gnv_bytes, tiny_models)
-    exact = load_exact(tiny_folder)
+    decoded(case.data, case.models)
+    exact = load_exact(case.folder)
     alone: dict[int, Symbols] = {}
-    for record in reversed(records(gnv_bytes)):
+    for record in reversed(records(case.data)):
         shape = latent_shape(record.frames, 48, 64, exact.stride)
         quality = group_coder.read_block(record).quality
         decoder = GroupDecoder(
@@ -313,22 +316,14 @@ def test_the_trainable_twin_gives_the_same_indices_after_export(
     assert np.array_equal(mean, expected[1])
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*CONFIGS, "pack"])
 def test_export_and_adopt_are_inverse(name: str, training: ModuleType) -> None:
-    config = CONFIGS[name]
-    exported = twin(training, config, 3).export()
+    config = CONFIGS.get(name, CONFIGS["tiny"])
+    made = twin(training, config, 3).export() if name in CONFIGS else tiny.prior_arrays(config)
     again = training.prior.TrainablePrior(config)
-    again.adopt({key: torch.from_numpy(value) for key, value in exported.items()})
+    again.adopt({key: torch.from_numpy(value) for key, value in made.items()})
     repeated = again.export()
-    assert exported.keys() == repeated.keys()
-    for key, value in exported.items():
+    assert made.keys() == repeated.keys()
+    for key, value in made.items():
         assert value.dtype == repeated[key].dtype
         assert np.array_equal(value, repeated[key]), key
-
-
-def test_the_tiny_pack_survives_adoption(training: ModuleType) -> None:
-    arrays = tiny.prior_arrays(CONFIGS["tiny"])
-    prior = training.prior.TrainablePrior(CONFIGS["tiny"])
-    prior.adopt({key: torch.from_numpy(value) for key, value in arrays.items()})
-    for key, value in prior.export().items():
-        assert np.array_equal(value, arrays[key]), key

@@ -1,8 +1,9 @@
-"""A whole model pack of a hundred kilobytes, the same numbers on every machine, and clips for it.
+"""Whole model packs of a few hundred kilobytes, the same numbers on every machine, and clips.
 
-Every weight follows from its name through the counter-based generator of `gencodec.refine.noise`;
-only what makes the pack a codec is written by hand: a space-time DCT as the linear path, quantiser
-steps that fall evenly with the quality index, and a prior whose scales rise with it.
+"tiny" codes latents, "tiny-motion" frames. Every weight follows from its name through the
+counter-based generator of `gencodec.refine.noise`; only what makes a pack a codec is written by
+hand: space-time DCTs as linear maps, quantiser steps that fall evenly with the quality index, and a
+prior whose scales rise with it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import nn
 
 from gencodec.frames import Frame, VideoInfo, open_sink
@@ -26,6 +27,7 @@ from gencodec.packs.models import Defaults, build_networks, save_network
 from gencodec.packs.prior import PRIOR
 from gencodec.refine.noise import noise_for
 from gencodec.symbols import PriorConfig, array_shapes, hyper_tables, symbol_tables
+from gencodec.transform import LatentCodec, MotionCodec
 
 STRIDE, CHANNELS, WIDTH = 8, 8, 8
 Pixels = NDArray[np.uint8]
@@ -83,29 +85,54 @@ COMPONENTS: Mapping[str, Any] = {
         "vace_in_channels": CHANNELS + WIDTH,
     },
 }
+MOTION_STRIDE, MOTION_CHANNELS = 16, 10
+MOTION_COMPONENTS: Mapping[str, Any] = {
+    "autoencoder": {
+        "wan": {
+            **COMPONENTS["autoencoder"]["wan"],
+            "patch_size": 4,
+            "in_channels": 48,
+            "out_channels": 48,
+        },
+        "linear": {**COMPONENTS["autoencoder"]["linear"], "stride": MOTION_STRIDE},
+    },
+    "transform": {
+        "kind": "motion",
+        "channels": MOTION_CHANNELS,
+        "picture": {"fine_width": 4, "fine_depth": 1, "coarse_width": 8, "coarse_depth": 1},
+        "filter_width": 4,
+        "filter_depth": 1,
+        "hyper_width": 4,
+        "hyper_channels": 2,
+        "nodes": 5,
+    },
+    "prior": {**COMPONENTS["prior"], "channels": MOTION_CHANNELS},
+    "refiner": {**COMPONENTS["refiner"], "vace_in_channels": CHANNELS + MOTION_CHANNELS},
+}
+PACKS: Mapping[str, Mapping[str, Any]] = {"tiny": COMPONENTS, "tiny-motion": MOTION_COMPONENTS}
 DEFAULTS = Defaults(group_frames=9, group_frames_max=33, steps=1, tile_frames=3, tile_size=6)
 
 
-def write_pack(folder: Path, defaults: Defaults = DEFAULTS) -> Manifest:
-    """Write the pack into `folder`."""
+def write_pack(folder: Path, name: str = "tiny", defaults: Defaults = DEFAULTS) -> Manifest:
+    """Write one of `PACKS` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    networks = build_networks(COMPONENTS)
-    for name, network in networks.items():
-        fill(network, name)
+    networks = build_networks(PACKS[name])
+    (folder / f"{PRIOR}.safetensors").write_bytes(save(exact_arrays(PACKS[name])))
+    for part, network in networks.items():
+        fill(network, part)
     with torch.no_grad():
         networks["autoencoder"].wan.decoder.conv_out.weight.mul_(1 / 64)
     set_linear_path(networks["autoencoder"].linear)
-    set_quantiser(networks["transform"])
-    for name, network in networks.items():
-        save_network(network, folder, name)
-    save_file(exact_arrays(), folder / f"{PRIOR}.safetensors")
+    set_codec(networks["transform"])
+    for part, network in networks.items():
+        save_network(network, folder, part)
     document = {
-        "name": "tiny",
+        "name": name,
         "version": "1",
         "licence": "Apache-2.0",
         "use": "any",
         "trained_on": [],
-        "components": {**COMPONENTS, "defaults": asdict(defaults)},
+        "components": {**PACKS[name], "defaults": asdict(defaults)},
     }
     return write_manifest(folder, document)
 
@@ -130,30 +157,32 @@ def _values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def set_linear_path(path: Any) -> None:  # noqa: ANN401 - a network
-    """Make the linear path an orthonormal DCT of blocks of 8x8 pixels, and of 4 frames."""
-    picture, clip = _basis()
+    """Make the linear path an orthonormal DCT of blocks of pixels, and of 4 frames."""
+    picture, clip = _basis(path.stride)
+    _set_matrix(path.image_analysis, 2 * picture)
+    _set_matrix(path.clip_analysis, clip)
+    _set_matrix(path.image_synthesis, picture.T / 2)
+    _set_matrix(path.clip_synthesis, clip.T)
+
+
+def _set_matrix(conv: nn.Conv2d, matrix: NDArray[np.float64]) -> None:
     with torch.no_grad():
-        for conv, matrix in (
-            (path.image_analysis, 2 * picture),
-            (path.clip_analysis, clip),
-            (path.image_synthesis, picture.T / 2),
-            (path.clip_synthesis, clip.T),
-        ):
-            conv.weight.zero_()
+        conv.weight.zero_()
+        if conv.bias is not None:
             conv.bias.zero_()
-            middle = conv.kernel_size[0] // 2
-            conv.weight[:, :, middle, middle] = torch.from_numpy(matrix)
+        middle = conv.kernel_size[0] // 2
+        conv.weight[:, :, middle, middle] = torch.from_numpy(matrix)
 
 
-def _basis() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return orthonormal rows [8, 3·64] for pictures and [8, 12·64] for four frames."""
-    position = np.arange(STRIDE) + 0.5
-    waves = [np.cos(np.pi * k * position / STRIDE) for k in range(3)]
+def _basis(stride: int, count: int = CHANNELS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return orthonormal rows [count, 3·s²] for pictures and [8, 12·s²] for four frames."""
+    position = np.arange(stride) + 0.5
+    waves = [np.cos(np.pi * k * position / stride) for k in range(3)]
     colours = {"y": (1, 1, 1), "u": (1, 0, -1), "v": (1, -2, 1)}
     terms = [("y", 0, 0), ("u", 0, 0), ("v", 0, 0), ("y", 0, 1), ("y", 1, 0), ("y", 1, 1)]
-    rows = [np.einsum("c,y,x->cyx", colours[c], waves[v], waves[h]) for c, v, h in terms]
-    more = [np.einsum("c,y,x->cyx", colours["y"], waves[v], waves[h]) for v, h in ((0, 2), (2, 0))]
-    picture = _unit(np.stack([row.ravel() for row in rows + more]))
+    terms += [("y", 0, 2), ("y", 2, 0), ("y", 1, 2), ("y", 2, 1)]
+    rows = [np.einsum("c,y,x->cyx", colours[c], waves[v], waves[h]) for c, v, h in terms[:count]]
+    picture = _unit(np.stack([row.ravel() for row in rows]))
     steady = np.tile(picture[:6], (1, 4))
     frame = np.arange(4) + 0.5
     change = [
@@ -167,16 +196,25 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return unit
 
 
-def set_quantiser(codec: Any) -> None:  # noqa: ANN401 - a network
-    """Let the quantiser steps fall from 2 to 1/32 deviations, 2^-1.5 a node."""
-    nodes = torch.arange(codec.config.nodes, dtype=torch.float32)
+def set_codec(codec: LatentCodec | MotionCodec) -> None:
+    """Make a codec of what `fill` left: its steps fall 2^-1.5 a node, its networks are quiet."""
+    nodes = torch.arange(codec.config.nodes, dtype=torch.float32)[:, None]
+    falling = 0.6931 * (1 - 1.5 * nodes)  # from 2 to 1/32
+    if isinstance(codec, LatentCodec):
+        steps, quiet = [codec.log_steps], [*codec.head, codec.predict]
+    else:
+        picture, clip = _basis(MOTION_STRIDE, MOTION_CHANNELS)
+        _set_matrix(codec.picture.linear_analysis, picture)
+        _set_matrix(codec.picture.linear_synthesis, picture.T)
+        _set_matrix(codec.analysis, clip)
+        _set_matrix(codec.synthesis, clip.T)
+        steps = [codec.picture_steps, codec.residual_steps]
+        quiet = [codec.picture.coefficients, codec.picture.pixels, codec.filter.pixels]
     with torch.no_grad():
-        codec.log_steps.copy_(
-            (0.6931 * (1 - 1.5 * nodes))[None, :, None].expand_as(codec.log_steps)
-        )
-        for head in codec.head:
-            head.weight.mul_(1 / 32)
-        codec.predict.weight.mul_(1 / 32)
+        for each in steps:
+            each.copy_(falling.expand_as(each))
+        for layer in quiet:
+            layer.weight.mul_(1 / 32)
 
 
 def prior_arrays(config: PriorConfig, seed: str = "prior") -> Arrays:
@@ -186,7 +224,7 @@ def prior_arrays(config: PriorConfig, seed: str = "prior") -> Arrays:
         numbers = np.round(noise_for(zlib.crc32(f"{seed} {name}".encode()), 0, shape) * 2**10)
         whole = numbers.astype(np.int64)
         if name.endswith("weight"):
-            inputs = int(np.prod(shape[-3:])) if len(shape) > 3 else shape[-1]
+            inputs = int(np.prod(shape[-3:])) if len(shape) > 4 else shape[-1]
             arrays[name] = (whole // (8 * max(1, round(inputs**0.5)))).astype(np.int16)
         else:
             arrays[name] = (whole << 4).astype(np.int32)
@@ -204,24 +242,24 @@ def _carry_quality(arrays: Arrays, config: PriorConfig) -> None:
             weight[:, 0, 0, 1, 1] = one
     arrays["trunk0.bias"][:, :, 0] = np.arange(config.qualities, dtype=np.int32) << 16  # q / 4
     arrays["trunk1.bias"][:, 0] = 0
-    arrays["ctx.weight"][:, 0] = 0
-    arrays["ctx.weight"][:, 0, 0] = one
+    arrays["ctx.weight"][:, :, 0] = 0
+    arrays["ctx.weight"][:, :, 0, 0] = one
     for name in ("step1.weight", "step2.weight", "step3.weight"):
-        arrays[name][0] = 0
-    arrays["step.bias"][:, 0] = 0
+        arrays[name][:, 0] = 0
+    arrays["step.bias"][:, :, 0] = 0
     for part, channels in (
         ("out0", range(config.split)),
         ("out1", range(config.split, config.channels)),
     ):
         count = len(channels)
-        arrays[f"{part}.weight"][:, :count, 0] = 3 * one // 4
+        arrays[f"{part}.weight"][..., :count, 0] = 3 * one // 4
         falling = np.array([(5 << 18) - (c << 17) for c in channels], np.int32)
-        arrays[f"{part}.bias"][:, :count] = falling
+        arrays[f"{part}.bias"][..., :count] = falling
 
 
-def exact_arrays() -> Arrays:
-    """Everything in the pack's prior file."""
-    config = PriorConfig(**COMPONENTS["prior"])
+def exact_arrays(components: Mapping[str, Any] = COMPONENTS) -> Arrays:
+    """Everything in a pack's prior file."""
+    config = PriorConfig(**components["prior"])
     hyper = [np.array([1, 4, 16, 64, 16, 4, 1]) / 107.0 for _ in range(2 * config.hyper_channels)]
     return {**prior_arrays(config), **symbol_tables(config), **hyper_tables(config, hyper)}
 

@@ -23,7 +23,9 @@ from gencodec.errors import (
     PackError,
     SourceError,
     TargetError,
+    TruncatedError,
     UnsupportedError,
+    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ __all__ = [
     "SourceError",
     "Target",
     "TargetError",
+    "TruncatedError",
     "UnsupportedError",
+    "UsageError",
     "VerifyResult",
     "Video",
     "__version__",

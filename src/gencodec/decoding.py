@@ -14,7 +14,7 @@ from gencodec.errors import SourceError, UnsupportedError
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder, read_block
+from gencodec.group_coder import GroupCoder
 from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
@@ -116,6 +116,11 @@ class Decoder:
         if held is not None:
             yield replace(held, duration=self.reader.last_duration if high is None else 0)
 
+    def refinement_steps(self, record: GroupRecord) -> int:
+        """Return the refinement steps that a group gets."""
+        models = self._pack(self.reader.parts[record.part].header)
+        return GroupCoder(models).refinement_steps(record, self._wanted)
+
     def _group(self, record: GroupRecord) -> Iterator[Frame]:
         header = self.reader.parts[record.part].header
         if (header.width, header.height) != (self.info.width, self.info.height):
@@ -128,20 +133,18 @@ class Decoder:
         stride = models.autoencoder.stride
         shape = latent_shape(record.frames, header.height, header.width, stride)
         coder = GroupCoder(models)
+        self.steps.append(coder.refinement_steps(record, self._wanted))
         coded = coder.decode(record, shape)
         latents = coder.refine(
             coded, record, tile_plan(header), seed=header.noise_seed, steps=self._wanted
         )
-        if latents is None:
+        if latents is None and self.steps[-1] > 0:
             self.warnings.append(f"group {record.number}: refinement failed, shown without it")
             latents = coded.latents
-        block = read_block(record)
-        steps = block.steps if self._wanted is None else self._wanted
-        self.steps.append(steps if block.start_level else 0)
         ticks = self._clock.ticks(record)
         number = 0
         for block_of_frames in models.autoencoder.decode(
-            latents, record.frames, header.height, header.width
+            latents, (record.frames, header.height, header.width), coded.pictures
         ):
             for rgb in block_of_frames:
                 yield Frame(rgb=rgb, ticks=ticks[number])

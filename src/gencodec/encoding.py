@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 from gencodec.container import CODER_GNVC_VD, GroupRecord, Header, Pack, Totals, Writer
-from gencodec.errors import SourceError
+from gencodec.errors import UsageError
 from gencodec.frames import CutDetector, FrameGroup, FrameSource, VideoInfo, groups
 from gencodec.group_coder import CodedGroup, GroupCoder
 from gencodec.look import Look, Sample, look_at, plan_file
@@ -86,7 +86,7 @@ class Encoder:
     def _run_pipe(self, stream: BinaryIO) -> Encoded:
         info, target = self._source.info, self._target
         if target.size is not None:
-            raise SourceError("--size needs a file, a pipe's length is not known; use --bitrate")
+            raise UsageError("--size needs a file, a pipe's length is not known; use --bitrate")
         look = Look(constant_rate=info.frame_ticks * info.time_base * info.frame_rate == 1)
         look.constant_rate &= info.frame_ticks == 1  # as in y4m, where nothing else can be said
         wanted = target.file_bytes(self._pixels, 1 / info.frame_rate)
@@ -96,7 +96,8 @@ class Encoder:
         overhead = self._overhead(look)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
-            return control.choose(lambda q: sample.at(q).size + overhead, len(group.ticks))
+            frames = len(group.ticks)
+            return control.choose(lambda q: sample.at(q).size + overhead, frames, last=group.last)
 
         encoded = self._write(stream, look, choose)
         return replace(encoded, wanted_bytes=wanted * encoded.totals.frames)
@@ -134,7 +135,7 @@ class Encoder:
         return groups(self._source.frames(), length=self._length, is_cut=CutDetector())
 
     def _sample(self, group: FrameGroup) -> Sample:
-        return Sample(self._models.autoencoder.encode(group.rgb), self._coder)
+        return Sample(self._models.transform.prepare(group.rgb), self._coder)
 
     def _header(self, start_tick: int, *, constant_rate: bool) -> Header:
         tiles = self._models.defaults.tiles

@@ -1,17 +1,19 @@
 """Errors, typed by who can act on them, with the exit code each one means.
 
     GencodecError            1
+    ├── UsageError           2   an argument is impossible                   → the caller
     ├── SourceError          3   the input video cannot be read              → the video
     │   └── LimitError       3   a size exceeds a configured limit           → raise the limit
     ├── OutputError          4   the output cannot be written                → the output path
     ├── PackError            5   a model pack is missing, wrong or damaged   → gencodec models
     ├── FormatError          6   these bytes are not a valid .gnv            → the file
-    │   └── UnsupportedError 6   valid, but needs a newer gencodec           → upgrade
+    │   ├── UnsupportedError 6   valid, but needs a newer gencodec           → upgrade
+    │   └── TruncatedError   7   it ends before there is anything to show    → the file's origin
     ├── IncompleteError      7   recovered, but parts are missing            → the file's origin
     ├── TargetError          8   written, but the asked rate was not reached → another target
     └── ExecutionError       9   no such device, or out of memory            → another device
 
-Usage errors are click's (exit code 2); an interrupt exits with 130, a termination with 143.
+Most usage errors are click's (also 2); an interrupt exits with 130, a termination with 143.
 """
 
 from __future__ import annotations
@@ -21,6 +23,12 @@ class GencodecError(Exception):
     """Root of every error this package raises on purpose."""
 
     exit_code = 1
+
+
+class UsageError(GencodecError):
+    """An argument is impossible, alone or with this input."""
+
+    exit_code = 2
 
 
 class SourceError(GencodecError):
@@ -61,6 +69,12 @@ class FormatError(GencodecError):
 
 class UnsupportedError(FormatError):
     """The file is well formed but uses a feature this version does not know."""
+
+
+class TruncatedError(FormatError):
+    """The bytes end inside a unit; what comes before is good."""
+
+    exit_code = 7
 
 
 class IncompleteError(GencodecError):

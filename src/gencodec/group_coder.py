@@ -14,7 +14,7 @@ from gencodec.geometry import group_quality
 from gencodec.packs.models import Models
 from gencodec.refine import TilePlan, level_of_error, noise_for
 from gencodec.symbols import GroupDecoder, GroupEncoder
-from gencodec.transform import CodedLatents
+from gencodec.transform import Reconstruction, Source
 
 Latents = NDArray[np.float32]
 USES_NOISE = 1  # bit of the coder block's flags: refinement starts from latents mixed with noise
@@ -41,27 +41,32 @@ class GroupCoder:
         self._models = models
         self.qualities = models.exact.prior.config.qualities
 
-    def encode(self, latents: Latents, quality: int) -> CodedGroup:
-        """Code normalised latents [c, t, h, w] of a group at a quality index."""
+    def encode(self, source: Source, quality: int) -> CodedGroup:
+        """Code a group, made ready by the pack's transform, at a quality index."""
         defaults, exact = self._models.defaults, self._models.exact
         pair = group_quality(quality, defaults.anchor_offset, self.qualities)
-        _, _, h, w = latents.shape
+        h, w = source.shape[-2:]
         encoder = GroupEncoder(exact.prior, exact.tables, (h, w))
-        coded = self._models.transform.encode(latents, pair, encoder.encode_frame)
+        coded = self._models.transform.encode(source, pair, encoder.encode_frame)
         refine = self._models.refiner is not None and quality < defaults.refine_below
         steps = defaults.steps if refine else 0
-        rms = math.sqrt(float(np.mean((coded.latents - latents) ** 2)))
         block = GnvcVdBlock(
             quality=quality,
             anchor_offset=defaults.anchor_offset,
             steps=steps,
-            start_level=level_of_error(rms) if steps else 0,
+            start_level=self._start_level(coded, source) if steps else 0,
             flags=USES_NOISE if steps and defaults.noise else 0,
         )
         return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
 
-    def decode(self, record: GroupRecord, shape: tuple[int, int, int]) -> CodedLatents:
-        """Decode a group to its latents; the symbols are checked against the stored digest.
+    def _start_level(self, coded: Reconstruction, source: Source) -> int:
+        """Return the level whose noise is as strong as the codec's error."""
+        transform = self._models.transform
+        error = transform.decoded_latents(coded) - transform.clean_latents(source)
+        return level_of_error(math.sqrt(float(np.mean(error**2))))
+
+    def decode(self, record: GroupRecord, shape: tuple[int, int, int]) -> Reconstruction:
+        """Rebuild a group from its payload; the symbols are checked against the stored digest.
 
         Args:
             record: the group as it is in the file.
@@ -80,9 +85,16 @@ class GroupCoder:
         decoder.finish()  # before anything is made of the symbols
         return models.transform.decode(symbols, pair)
 
+    def refinement_steps(self, record: GroupRecord, wanted: int | None) -> int:
+        """Return the steps that `refine` runs for a group, its own or those wanted instead."""
+        block = read_block(record)
+        if block.start_level == 0 or self._models.refiner is None:
+            return 0
+        return block.steps if wanted is None else wanted
+
     def refine(
         self,
-        coded: CodedLatents,
+        coded: Reconstruction,
         record: GroupRecord,
         plan: TilePlan,
         *,
@@ -99,20 +111,21 @@ class GroupCoder:
             steps: instead of the group's own number of steps.
 
         Returns:
-            Latents [c, t, h, w], or None if a network produced a number that is not finite.
+            Latents [c, t, h, w]; None if nothing changed or if a network produced a number that
+            is not finite: what was decoded stands.
         """
         block = read_block(record)
-        wanted = block.steps if steps is None else steps
-        if wanted == 0 or block.start_level == 0 or self._models.refiner is None:
+        count = self.refinement_steps(record, steps)
+        if count == 0 or self._models.refiner is None:
             return coded.latents
-        noise = None
+        latents, noise = self._models.transform.decoded_latents(coded), None
         if block.flags & USES_NOISE:
-            noise = noise_for(seed, record.number, coded.latents.shape)
+            noise = noise_for(seed, record.number, latents.shape)
         return self._models.refiner.refine(
-            coded.latents,
+            latents,
             coded.features,
             start_level=block.start_level,
-            steps=wanted,
+            steps=count,
             noise=noise,
             plan=plan,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -33,7 +33,10 @@ class PackReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupInfo:
-    """One group of a file; `bytes` is the whole unit, `start` its first time in seconds."""
+    """One group of a file; `bytes` is the whole unit, `start` its first time in seconds.
+
+    Of another coder's group the last four numbers are None, `start_level` also without steps.
+    """
 
     index: int
     offset: int
@@ -189,7 +192,7 @@ class _Counted:
             quality=block.quality if block else None,
             anchor_quality=_anchor(block) if block else None,
             steps=block.steps if block else None,
-            start_level=block.start_level / 1000 if block else None,
+            start_level=block.start_level / 1000 if block and block.steps else None,
             cut=record.cut,
         )
 
@@ -210,8 +213,9 @@ def _size(stream: BinaryIO, read: int) -> int:
 
 
 def _reference(header: Header) -> PackReference:
-    main = (pack.sha256.hex() for pack in header.packs if pack.role == 0)
-    sha256 = next(main, "")
+    sha256 = ""
+    with suppress(FormatError):  # it names none, which only the decoder minds
+        sha256 = header.main_pack.hex()
     name = next((pack.name for pack in list_packs() if pack.sha256 == sha256), None)
     return PackReference(name=name, sha256=sha256, installed=name is not None)
 

@@ -1,7 +1,7 @@
 """The first pass over a file: how long it is, whether its rate is constant, what its groups cost.
 
-Latents of an evenly spread sample of groups are kept, so memory does not grow with the video; a
-short video is kept whole and is not analysed a second time.
+What is coded of an evenly spread sample of groups is kept, so memory does not grow with the video;
+a short video is kept whole and is not analysed a second time.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gencodec.frames import FrameGroup, VideoInfo
 from gencodec.group_coder import CodedGroup, GroupCoder
 from gencodec.progress import Progress, Report
 from gencodec.rate import FilePlan, find_quality
+from gencodec.transform import Source
 
-Latents = NDArray[np.float32]
-_KEPT_BYTES = 96 << 20  # of latents
+_KEPT_BYTES = 96 << 20  # of sources
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,17 +43,17 @@ class Look:
 
 
 class Sample:
-    """A group whose latents are at hand: codes it at a quality index at most once."""
+    """A group that is ready to be coded: codes it at a quality index at most once."""
 
-    def __init__(self, latents: Latents, coder: GroupCoder) -> None:
-        self.latents = latents
+    def __init__(self, source: Source, coder: GroupCoder) -> None:
+        self.source = source
         self._coder = coder
         self._coded: dict[int, CodedGroup] = {}
 
     def at(self, quality: int) -> CodedGroup:
         """Return the group coded at a quality index."""
         if quality not in self._coded:
-            self._coded[quality] = self._coder.encode(self.latents, quality)
+            self._coded[quality] = self._coder.encode(self.source, quality)
         return self._coded[quality]
 
 
@@ -83,7 +80,7 @@ def look_at(
         end = group.ticks[-1] + info.frame_ticks
         if analyse is not None and group.index % stride == 0:
             found.samples[group.index] = sample = analyse(group)
-            kept += sample.latents.nbytes
+            kept += sample.source.nbytes
             while kept > _KEPT_BYTES and len(found.samples) > 1:
                 stride *= 2
                 kept = _thin(found.samples, stride)
@@ -106,7 +103,7 @@ def _thin(samples: dict[int, Sample], stride: int) -> int:
     """Drop all samples but every `stride`-th group; return the bytes that stay."""
     for index in [i for i in samples if i % stride]:
         del samples[index]
-    return sum(sample.latents.nbytes for sample in samples.values())
+    return sum(sample.source.nbytes for sample in samples.values())
 
 
 def plan_file(look: Look, budget: float, per_group: int, qualities: int) -> FilePlan:

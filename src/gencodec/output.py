@@ -49,7 +49,7 @@ def atomic_output(
     target = Path(os.path.realpath(path))
     wants_folder = not target.suffix or str(path).endswith(("/", os.sep))
     _refuse_inputs(target, inputs)
-    if _is_special(target):
+    if is_stream(target):
         yield target
         return
     _refuse_parent(target)
@@ -61,6 +61,9 @@ def atomic_output(
             _sync(work, target)
             _refuse_existing(target, overwrite=overwrite, wants_folder=work.is_dir())
             _publish(work, target, scratch)
+        except OutputError as error:  # a writer knows only the path it was lent
+            error.args = (str(error).replace(str(work), str(target)),)
+            raise
         except OSError as error:
             if error.errno in _OWN_ERRORS or _concerns(error, scratch):
                 raise _translated(error, target) from error
@@ -75,10 +78,10 @@ def _refuse_inputs(target: Path, inputs: Iterable[Path]) -> None:
             raise OutputError(f"the input {source} lies in the output folder; choose another one")
 
 
-def _is_special(target: Path) -> bool:
-    """Whether the target is a device, a named pipe or a socket."""
+def is_stream(path: Path) -> bool:
+    """Whether there is a device, a named pipe or a socket at a path."""
     try:
-        mode = target.stat().st_mode
+        mode = path.stat().st_mode
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

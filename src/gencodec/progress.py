@@ -11,12 +11,14 @@ class Progress:
     """How far a stage of work is.
 
     Attributes:
-        stage: "look" (first pass of an encode), "code", "decode", "verify" or "train".
+        stage: "look" (first pass of an encode), "code", "decode", "verify", "train",
+            "compare" or "download".
         frames: frames done in this stage.
         total: frames expected, None where nobody knows (pipes).
         group: groups done.
         bits_per_pixel: of the file so far, encode only.
         quality: quality index of the last group.
+        detail: what is being worked on, for people.
     """
 
     stage: str
@@ -25,6 +27,7 @@ class Progress:
     group: int = 0
     bits_per_pixel: float | None = None
     quality: int | None = None
+    detail: str = ""
 
 
 Report = Callable[[Progress], None]

@@ -15,6 +15,7 @@ from fractions import Fraction
 QUALITIES = 64  # quality indices of the format
 TOLERANCE = 0.03  # share of the target a file may miss it by and still count as reached
 _BAND = 0.015  # share of the bytes due so far that a pipe may be ahead or behind
+_LAST_BAND = 0.028  # by which it may be ahead after the last group, just inside the tolerance
 _STEP_GROWTH = 0.075  # first guess of how the logarithm of the size grows with the quality index
 
 SizeAt = Callable[[int], int]
@@ -125,7 +126,8 @@ class PipeController:
 
     Keeps the quality of the group before as long as the bytes used stay inside a band around the
     bytes due; outside of it, moves to the quality that comes back to the band's edge. Coming back
-    to its middle would make one group pay for all the drift before it.
+    to its middle would make one group pay for all the drift before it. The last group, which may be
+    short and needs an anchor all the same, gets worse only beyond nearly all of the tolerance.
 
     Args:
         bytes_per_frame: the target.
@@ -140,18 +142,25 @@ class PipeController:
         self._used = float(overhead)
         self._quality: int | None = None
 
-    def choose(self, size_at: SizeAt, frames: int) -> int:
-        """Return the quality of the next group of `frames` frames and account for its bytes."""
+    def choose(self, size_at: SizeAt, frames: int, *, last: bool = False) -> int:
+        """Return the quality of the next group and account for its bytes.
+
+        Args:
+            size_at: bytes of the group at a quality index.
+            frames: in the group.
+            last: no group follows.
+        """
         self._due += self._rate * frames
-        room = _BAND * self._due
         middle = self._due - self._used  # bytes that would bring the total to what is due
+        least = middle - _BAND * self._due
+        most = middle + (_LAST_BAND if last else _BAND) * self._due
         quality = self._quality
         if quality is None:
             quality = self._nearest(size_at, middle, self._qualities // 3)
-        else:
-            wanted = min(max(size_at(quality), middle - room), middle + room)
-            if wanted != size_at(quality):
-                quality = self._nearest(size_at, wanted, quality)
+        elif size_at(quality) < least:
+            quality = self._nearest(size_at, least, quality)
+        elif size_at(quality) > most:
+            quality = find_quality(size_at, most, self._qualities, quality)
         self._used += size_at(quality)
         self._quality = quality
         return quality

@@ -64,7 +64,7 @@ def info_record() -> dict[str, Any]:
         "fps": 29.97,
         "duration": 10.01,
         "rotation": 90,
-        "sample_aspect": "1/1",
+        "sample_aspect": "8:9",
         "colour": {"primaries": 1, "transfer": 2, "matrix": 1, "range": 0},
         "bit_depth": 8,
         "bpp": 0.0101,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gencodec import errors
+from gencodec.container.framing import BodyError
 from gencodec.errors import FormatError, GencodecError, OutputError, SourceError
 
 if TYPE_CHECKING:
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {
     "GencodecError": 1,
+    "UsageError": 2,
     "SourceError": 3,
     "LimitError": 3,
     "OutputError": 4,
     "PackError": 5,
     "FormatError": 6,
     "UnsupportedError": 6,
+    "TruncatedError": 7,
     "IncompleteError": 7,
     "TargetError": 8,
     "ExecutionError": 9,
@@ -118,6 +121,13 @@ def test_messages_never_steer_the_terminal(gencodec: Gencodec, library: Library)
     library.error = SourceError("\x1b[2Jin.mp4 [bold]is gone[/]")
     outcome = gencodec("verify", "in.gnv")
     assert outcome.stderr == "error: \\x1b[2Jin.mp4 [bold]is gone[/]\n"
+
+
+def test_programs_get_the_public_kind_of_an_error(gencodec: Gencodec, library: Library) -> None:
+    library.error = BodyError("group 1 is damaged", offset=100, size=9)
+    outcome = gencodec("verify", "in.gnv", "--progress", "json")
+    assert outcome.exit_code == 6
+    assert outcome.events[-1]["kind"] == "FormatError"
 
 
 def test_long_messages_stay_on_one_line(gencodec: Gencodec, library: Library) -> None:

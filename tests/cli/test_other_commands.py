@@ -100,7 +100,7 @@ def test_info_shows_facts_and_one_row_a_group(gencodec: Gencodec, library: Libra
     outcome = gencodec("info", "in.gnv")
 
     lines = [" ".join(line.split()) for line in outcome.stdout.decode().splitlines()]
-    assert "picture 640x360, 8 bit, rotated by 90 degrees" in lines
+    assert "picture 640x360, 8 bit, pixel aspect 8:9, rotated by 90 degrees" in lines
     assert "colour primaries 1, matrix 1" in lines
     assert "size 38.2 kB (37.8 kB payload, 400 B container)" in lines
     assert "pack mini abababababab, installed" in lines
@@ -131,7 +131,9 @@ def test_info_says_when_the_file_is_incomplete(gencodec: Gencodec, library: Libr
 def test_info_shows_groups_of_an_unknown_coder(gencodec: Gencodec, library: Library) -> None:
     library.record["groups"][1] |= {"quality": None, "steps": None, "start_level": None}
     library.record["pack"] |= {"name": None, "installed": False}
+    library.record["sample_aspect"] = "1:1"
     lines = gencodec("info", "in.gnv").stdout.decode().splitlines()
+    assert "aspect" not in "".join(lines)
     assert lines[-1].split() == ["1", "3900", "3800", "33", "0:01.10", "-", "-", "-", "cut"]
     assert "unknown abababababab, not installed" in " ".join(lines)
 
@@ -195,9 +197,12 @@ def _in_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_models_list_shows_every_pack(gencodec: Gencodec, packs: list[Pack]) -> None:
-    lines = gencodec("models", "list").stdout.decode().splitlines()
-    assert lines[0].split() == ["name", "version", "sha256", "size", "licence", "use", "folder"]
-    assert lines[1].split()[:5] == ["mini", "1", "cdcdcdcdcdcd", "30.00", "MB"]
+    packs[0].licence = "Apache-2.0 for the code; the weights are for research only " * 2
+    lines = [line.rstrip() for line in gencodec("models", "list").stdout.decode().splitlines()]
+    assert lines[0] == "pack     mini 1, 30.00 MB"
+    assert lines[1] == "sha256   cdcdcdcdcdcd"
+    assert lines[3] == f"licence  {packs[0].licence}".rstrip()
+    assert lines[5:7] == ["", "pack     broken 1, 30.00 MB"]
 
     listed = gencodec("models", "list", "--json").json["packs"]
     assert [pack["name"] for pack in listed] == ["mini", "broken"]

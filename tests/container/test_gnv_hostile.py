@@ -6,6 +6,7 @@ import io
 import random
 import time
 import tracemalloc
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 
@@ -18,7 +19,14 @@ from gencodec.container.cursor import pack_var
 from gencodec.container.fields import pack
 from gencodec.container.framing import pack_group, pack_unit
 from gencodec.container.layout import MARKER, SIGNATURE, GroupHeader, Trailer, crc, header_check
-from gencodec.errors import FormatError, GencodecError, LimitError, SourceError, UnsupportedError
+from gencodec.errors import (
+    FormatError,
+    GencodecError,
+    LimitError,
+    SourceError,
+    TruncatedError,
+    UnsupportedError,
+)
 
 
 def read_all(data: bytes, *, recover: bool = False) -> tuple[Reader, list[object]]:
@@ -42,22 +50,39 @@ def test_a_file_cut_anywhere_is_an_error_or_known_to_be_cut(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     data: bytes = request.getfixturevalue(name)
-    clean = 0
+    whole = list(Reader(BytesIO(data)).groups())
+    ends = [group.offset + group.container_bytes + len(group.payload) for group in whole]
     for size in range(len(data)):
-        try:
-            reader, _ = read_all(data[:size])
-        except FormatError:
-            continue
+        before = sum(end <= size for end in ends)
+        if before:
+            reader = Reader(BytesIO(data[:size]))
+            assert list(reader.groups()) == whole[:before]
+            assert not reader.complete
+        elif size > len(SIGNATURE):
+            with suppress(TruncatedError):  # unless a unit ends here
+                assert not read_all(data[:size])[0].complete
+        else:
+            with pytest.raises(FormatError):
+                read_all(data[:size])
+
+
+def test_a_file_cut_before_its_first_group_names_the_missing_bytes(constant_file: bytes) -> None:
+    entry = Reader(BytesIO(constant_file)).index()[1]
+    with pytest.raises(TruncatedError, match=rf"ends 3 bytes early \(at byte {entry.offset - 3}"):
+        read_all(constant_file[: entry.offset - 3])
+
+
+def test_a_cut_in_a_second_part_leaves_the_first(constant_file: bytes) -> None:
+    groups = list(Reader(BytesIO(constant_file)).groups())
+    at = len(constant_file)
+    for size in (at + len(SIGNATURE), at + 30, 2 * at - 3):
+        reader, records = read_all((2 * constant_file)[:size])
+        assert records[: len(groups)] == groups
         assert not reader.complete
-        clean += 1
-    assert clean >= 5  # one for each border between units
-
-
-def test_truncated_file_names_the_missing_bytes(constant_file: bytes) -> None:
-    with pytest.raises(
-        FormatError, match=rf"ends 3 bytes early \(at byte {len(constant_file) - 3}"
-    ):
-        read_all(constant_file[:-3])
+    for size in (at + 1, at + 7):  # behind END!, where nothing but a signature may be
+        with pytest.raises(FormatError, match="bytes follow END!") as caught:
+            read_all((2 * constant_file)[:size])
+        assert caught.value.exit_code == FormatError.exit_code
 
 
 @pytest.mark.parametrize("name", ["constant_file", "varied_file"])

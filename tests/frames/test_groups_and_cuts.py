@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,6 +38,45 @@ def test_groups_hold_all_frames_in_order(count: int, length: int, cuts: set[int]
     assert cuts & set(range(count)) <= starts
     assert {int(g.rgb[0, 0, 0, 0]) for g in found if g.cut} == (cuts & set(range(1, count)))
     assert [group.duration for group in found] == [10] * (len(found) - 1) + [4] * bool(found)
+
+
+@given(st.integers(18, 60), st.integers(0, 200), st.sets(st.integers(1, 200), max_size=3))
+def test_a_scene_does_not_end_in_a_short_group(length: int, count: int, cuts: set[int]) -> None:
+    found = list(
+        groups(_frames(count), length=length, is_cut=lambda frame, _: int(frame[0, 0, 0]) in cuts)
+    )
+    values = [int(rgb[0, 0, 0]) for group in found for rgb in group.rgb]
+    assert values == list(range(count))
+    assert [group.duration for group in found] == [10] * (len(found) - 1) + [4] * bool(found)
+    bounds = [0, *sorted(cut for cut in cuts if cut < count), count]
+    scenes: list[list[int]] = [[] for _ in bounds[1:]]
+    for group in found:
+        first = int(group.rgb[0, 0, 0, 0])
+        scenes[sum(first >= bound for bound in bounds[1:])].append(len(group.rgb))
+    for sizes, (start, end) in zip(scenes, pairwise(bounds), strict=True):
+        assert sum(sizes) == end - start
+        assert len(sizes) == -(-(end - start) // length)  # none more than needed
+        assert all(size <= length for size in sizes)
+        assert all(size == length for size in sizes[:-2])
+        if len(sizes) > 1:
+            before, last = sizes[-2:]
+            assert last >= 17 or abs(before - last) <= 4
+            assert before == length or (before % 4 == 1 and abs(before - last) <= 4)
+
+
+def test_frames_wait_no_longer_than_they_must() -> None:
+    taken = 0
+
+    def counted() -> Iterator[Frame]:
+        nonlocal taken
+        for frame in _frames(300):
+            taken += 1
+            yield frame
+
+    for length, ahead in ((9, 1), (17, 1), (18, 17), (129, 17)):
+        taken = 0
+        next(groups(counted(), length=length))
+        assert taken <= length + ahead + 1  # the detector of cuts asks for one more
 
 
 def test_a_group_needs_room_for_a_frame() -> None:

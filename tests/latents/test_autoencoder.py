@@ -71,7 +71,7 @@ def test_block_by_block_equals_the_whole(network: Autoencoder) -> None:
     blocks = list(network.encode_blocks(split_blocks(frames)))
     assert torch.equal(torch.cat(blocks, 2), latents)
     assert [b.shape[2] for b in split_blocks(frames)] == [1, 4, 4, 4]
-    pieces = list(network.decode_blocks(latents))
+    pieces = list(network.decode_blocks(latents.chunk(4, 2)))
     assert [piece.shape[2] for piece in pieces] == [1, 4, 4, 4]
     assert torch.equal(torch.cat(pieces, 2), network.decode(latents))
 
@@ -132,6 +132,41 @@ def test_a_new_autoencoder_with_a_linear_path_is_linear() -> None:
     assert torch.allclose(network.decode(network.encode(frames)), torch.cat(pictures, 2), atol=1e-4)
 
 
+@torch.no_grad()
+def test_pictures_that_a_codec_made_stand_for_the_linear_picture() -> None:
+    """Latents of their own change nothing, others add what the linear path makes of the change."""
+    torch.manual_seed(0)
+    network = Autoencoder(WAN, VARIANTS["linear"]).eval()
+    path = network.linear
+    assert path is not None
+    made = 0.9 * pixels(5, 16, 24)
+    own = network.encode(made)
+    assert torch.equal(network.decode(None, made), made)
+    assert torch.allclose(network.decode(own, made), made, atol=1e-5)
+    change = torch.randn(own.shape, generator=torch.Generator().manual_seed(1))
+    added = network.decode(own + change, made) - made
+    expected = network.decode(own + change) - network.decode(own)
+    assert torch.allclose(added, expected, atol=1e-4)
+    assert float(added.abs().mean()) > 0.01
+
+
+@torch.no_grad()
+def test_what_a_trained_decoder_adds_to_pictures_depends_on_them() -> None:
+    network = autoencoder(VARIANTS["linear"])
+    made = pixels(9, 16, 24)
+    added = network.decode(None, made) - made
+    assert torch.equal(network.decode(None, made[:, :, :5]) - made[:, :, :5], added[:, :, :5])
+    assert not torch.allclose(network.decode(None, 0.5 * made) - 0.5 * made, added, atol=1e-3)
+
+
+def test_nothing_to_decode_is_refused() -> None:
+    frames = pixels(1, 16, 16)
+    with pytest.raises(ValueError, match="without a linear path"):
+        list(autoencoder(None).decode_blocks(None, [frames]))
+    with pytest.raises(ValueError, match="neither latents nor pictures"):
+        autoencoder(LINEAR)._linear(None, None, first=True)
+
+
 def test_the_linear_path_of_the_tiny_pack_is_a_transform_and_its_inverse() -> None:
     path = LinearPath(8, LinearConfig(stride=8, synthesis_kernel=3))
     tiny.set_linear_path(path)
@@ -165,7 +200,7 @@ def test_any_size_and_length(tiny_models: Models, frames: int, height: int, widt
     latents = door.encode(rgb)
     assert latents.dtype == np.float32
     assert latents.shape == (8, *latent_shape(frames, height, width, tiny.STRIDE))
-    blocks = list(door.decode(latents, frames, height, width))
+    blocks = list(door.decode(latents, (frames, height, width)))
     assert [len(block) for block in blocks[:-1]] == ([1] + [4] * len(blocks))[: len(blocks) - 1]
     decoded = np.concatenate(blocks)
     assert decoded.shape == rgb.shape
@@ -175,8 +210,21 @@ def test_any_size_and_length(tiny_models: Models, frames: int, height: int, widt
 def test_the_tiny_pack_shows_what_it_was_given(tiny_models: Models) -> None:
     rgb = np.stack(tiny.clip(64, 48, 13))
     door = tiny_models.autoencoder
-    decoded = np.concatenate(list(door.decode(door.encode(rgb), 13, 48, 64)))
+    decoded = np.concatenate(list(door.decode(door.encode(rgb), (13, 48, 64))))
     assert psnr(decoded, rgb) > 22
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5])
+def test_pictures_pass_the_door(motion_models: Models, frames: int) -> None:
+    """Whole blocks go in; what was asked for comes out, close to what went in."""
+    door = motion_models.autoencoder
+    whole = 1 + 4 * -(-(frames - 1) // 4)
+    rgb = np.stack(tiny.clip(32, 16, whole))
+    for latents in (None, door.encode(rgb)):
+        blocks = list(door.decode(latents, (frames, 13, 30), rgb))
+        shown = np.concatenate(blocks)
+        assert shown.shape == (frames, 13, 30, 3)
+        assert psnr(shown, rgb[:frames, :13, :30]) > 24
 
 
 def test_the_edge_is_repeated_not_darkened(tiny_models: Models) -> None:
@@ -198,7 +246,7 @@ def test_pixels_out_of_range_are_clipped(tiny_models: Models) -> None:
     latents = np.zeros((8, 1, 1, 1), np.float32)
     for value, level in ((50, 255), (-50, 0)):
         latents[0] = value
-        assert (np.concatenate(list(door.decode(latents, 1, 8, 8))) == level).mean() > 0.9
+        assert (np.concatenate(list(door.decode(latents, (1, 8, 8)))) == level).mean() > 0.9
 
 
 # -- the closed form -------------------------------------------------------------------------------

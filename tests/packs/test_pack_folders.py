@@ -165,6 +165,8 @@ def test_a_manifest_with_a_fault_is_refused(change: Edit, words: str, pack: Path
         (lambda c: c["prior"].update(channels="8"), "channels"),
         (lambda c: c["transform"].update(width=9), "does not fit"),
         (lambda c: c["transform"].update(colour=1), "unusable architecture"),
+        (lambda c: c["transform"].update(kind="wavelet"), "unknown kind of transform 'wavelet'"),
+        (lambda c: c["transform"].update(kind="motion"), "unusable architecture"),
         (lambda c: c["autoencoder"]["wan"].update(base_dim=8), "does not fit"),
         (lambda c: c["autoencoder"]["linear"].update(size=8), "unusable architecture"),
         (lambda c: c["autoencoder"].pop("wan"), "describes no autoencoder|unusable"),
@@ -192,6 +194,25 @@ def test_parts_that_do_not_fit_one_another_are_refused(pack: Path) -> None:
     edit(pack, lambda d: d.update(components=components))
     with pytest.raises(PackError, match="channels"):
         load_models(pack, cpu())
+
+
+@pytest.mark.parametrize("linear", [None, tiny.COMPONENTS["autoencoder"]["linear"]])
+def test_a_motion_codec_needs_a_linear_path_of_its_own_stride(
+    linear: Any,  # noqa: ANN401
+    motion_folder: Path,
+    tmp_path: Path,
+) -> None:
+    """Of 16 pixels, as the autoencoder."""
+    from gencodec.packs.models import build_networks, save_network
+
+    folder = tmp_path / "pack"
+    shutil.copytree(motion_folder, folder)
+    wan = tiny.COMPONENTS["autoencoder"]["wan"]
+    components = {**tiny.MOTION_COMPONENTS, "autoencoder": {"wan": wan, "linear": linear}}
+    save_network(build_networks(components)["autoencoder"], folder, "autoencoder")
+    edit(folder, lambda d: d["components"].update(components))
+    with pytest.raises(PackError, match="stride of linear path and motion codec differ"):
+        load_models(folder, cpu())
 
 
 def test_weights_that_are_not_finite_are_refused(pack: Path) -> None:

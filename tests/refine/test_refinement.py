@@ -56,12 +56,7 @@ def test_windows_cover_everything_and_share_what_was_asked(
         assert all(stop - start == length for start, stop in spans)
         shared = min(overlap, tile // 2)
         assert all(a[1] - b[0] >= shared for a, b in pairwise(spans))
-        assert len(spans) <= max(1, 2 * -(-shape[axis] // length))
-
-
-def test_one_window_weighs_the_same_after_division() -> None:
-    plan = TilePlan()
-    assert plan.windows((5, 9, 11)) == [(slice(0, 5), slice(0, 9), slice(0, 11))]
+        assert len(spans) <= (2 * -(-shape[axis] // length) if tile else 1)
 
 
 @given(start=st.integers(1, 1000), steps=st.integers(1, 20))
@@ -81,13 +76,9 @@ def test_levels_without_steps_and_errors() -> None:
 
 
 @given(rms=st.floats(0, 1e6))
-def test_the_level_of_an_error_is_a_level(rms: float) -> None:
-    assert 1 <= level_of_error(rms) <= 999
-    assert level_of_error(2 * rms) >= level_of_error(rms)
-
-
-def test_levels_of_known_errors() -> None:
-    assert [level_of_error(rms) for rms in (0.0, 0.25, 1.0, 4.0)] == [1, 200, 500, 800]
+def test_the_level_of_an_error_rises_with_it(rms: float) -> None:
+    assert 1 <= level_of_error(rms) <= level_of_error(2 * rms) <= 999
+    assert [level_of_error(known) for known in (0.0, 0.25, 1.0, 4.0)] == [1, 200, 500, 800]
 
 
 def test_a_new_model_is_silent_about_its_condition() -> None:
@@ -135,70 +126,57 @@ def stage(tiny_folder: Path) -> RefineStage:
     return RefineStage(load_networks(tiny_folder)["refiner"], Execution.choose("cpu"))
 
 
+@pytest.fixture(scope="module")
 def inputs() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Latents and features; not to be changed."""
     return noise_for(1, 0, SHAPE), noise_for(2, 0, SHAPE)
 
 
-def test_zero_steps_give_the_input_back(stage: RefineStage) -> None:
-    latents, features = inputs()
-    plan = TilePlan()
-    same = stage.refine(latents, features, start_level=0, steps=0, noise=None, plan=plan)
-    assert same is latents
+def refined(
+    stage: RefineStage,
+    inputs: tuple[NDArray[np.float32], NDArray[np.float32]],
+    plan: TilePlan = TilePlan(),  # noqa: B008 - frozen
+    **settings: Any,  # noqa: ANN401
+) -> NDArray[np.float32]:
+    given = {"start_level": 300, "steps": 1, "noise": None, **settings}
+    result = stage.refine(*inputs, plan=plan, **given)
+    assert result is not None
+    return result
 
 
-def test_a_window_that_holds_everything_is_no_window(stage: RefineStage) -> None:
-    latents, features = inputs()
-    whole, same = (
-        stage.refine(latents, features, start_level=400, steps=2, noise=None, plan=plan)
-        for plan in (TilePlan(), TilePlan(frames=5, size=11, overlap=3))
+def test_zero_steps_give_the_input_back(stage: RefineStage, inputs: Any) -> None:  # noqa: ANN401
+    assert refined(stage, inputs, start_level=0, steps=0) is inputs[0]
+
+
+def test_windows_join_to_the_whole_or_something_near(stage: RefineStage, inputs: Any) -> None:  # noqa: ANN401
+    whole, same, tiled = (
+        refined(stage, inputs, plan, steps=2)
+        for plan in (
+            TilePlan(),
+            TilePlan(frames=5, size=11, overlap=3),  # one window that holds everything
+            TilePlan(frames=3, size=6, overlap=2),
+        )
     )
-    assert whole is not None
-    assert same is not None
-    assert np.allclose(whole, same, atol=1e-5)
     assert whole.shape == SHAPE
     assert whole.dtype == np.float32
-
-
-def test_windows_join_to_something_near_the_whole(stage: RefineStage) -> None:
-    latents, features = inputs()
-    whole, tiled = (
-        stage.refine(latents, features, start_level=200, steps=1, noise=None, plan=plan)
-        for plan in (TilePlan(), TilePlan(frames=3, size=6, overlap=2))
-    )
-    assert whole is not None
-    assert tiled is not None
+    assert np.allclose(whole, same, atol=1e-5)
     assert not np.array_equal(whole, tiled)
-    assert np.abs(whole - tiled).mean() < 0.2 * np.abs(whole - latents).mean()
+    assert np.abs(whole - tiled).mean() < 0.2 * np.abs(whole - inputs[0]).mean()
 
 
-def test_noise_is_mixed_in_at_the_start_level(stage: RefineStage) -> None:
-    latents, features = inputs()
+def test_noise_and_condition_matter(stage: RefineStage, inputs: Any) -> None:  # noqa: ANN401
+    latents, features = inputs
     noise = noise_for(7, 0, SHAPE)
-    settings: dict[str, Any] = {"start_level": 300, "steps": 1, "plan": TilePlan()}
-    without = stage.refine(latents, features, noise=None, **settings)
-    silent = stage.refine(latents, features, noise=np.zeros_like(noise), **settings)
-    noisy = stage.refine(latents, features, noise=noise, **settings)
-    assert without is not None
-    assert silent is not None
-    assert noisy is not None
-    assert np.array_equal(without, silent)
-    assert not np.array_equal(without, noisy)
+    plain = refined(stage, inputs)
+    assert np.array_equal(plain, refined(stage, inputs, noise=np.zeros_like(noise)))
+    assert not np.array_equal(plain, refined(stage, inputs, noise=noise))
+    assert not np.array_equal(plain, refined(stage, (latents, -features)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_gives_none(value: float, stage: RefineStage) -> None:
-    latents, features = inputs()
+def test_what_is_not_finite_gives_none(value: float, stage: RefineStage, inputs: Any) -> None:  # noqa: ANN401
+    latents = inputs[0].copy()
     latents[0, 2, 3, 3] = value
     plan = TilePlan(frames=3, size=6, overlap=2)
-    refined = stage.refine(latents, features, start_level=300, steps=1, noise=None, plan=plan)
-    assert refined is None
-
-
-def test_the_condition_matters_to_a_trained_adapter(stage: RefineStage) -> None:
-    latents, features = inputs()
-    settings: dict[str, Any] = {"start_level": 300, "steps": 1, "noise": None, "plan": TilePlan()}
-    one = stage.refine(latents, features, **settings)
-    other = stage.refine(latents, -features, **settings)
-    assert one is not None
-    assert other is not None
-    assert not np.array_equal(one, other)
+    result = stage.refine(latents, inputs[1], start_level=300, steps=1, noise=None, plan=plan)
+    assert result is None

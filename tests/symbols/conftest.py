@@ -25,15 +25,16 @@ def _prior_arrays(config: PriorConfig, seed: int) -> Arrays:
     for name, shape in array_shapes(config).items():
         count = int(np.prod(shape))
         if name.endswith("weight"):
-            inputs = int(np.prod(shape[-3:])) if len(shape) > 3 else shape[-1]
+            inputs = int(np.prod(shape[-3:])) if len(shape) > 4 else shape[-1]
             limit = int(2500 / inputs**0.5)
             arrays[name] = _numbers(f"{seed} {name}", count, limit).astype(np.int16).reshape(shape)
         else:
             arrays[name] = _numbers(f"{seed} {name}", count, 2**18).astype(np.int32).reshape(shape)
     for part in ("out0", "out1"):  # spread the scales over their whole range
         bias = arrays[f"{part}.bias"].astype(np.int32)
-        rows = bias.shape[1] // 2
-        bias[:, :rows] += (np.arange(2 * rows, dtype=np.int32) % config.scales << 18).reshape(2, -1)
+        rows = bias.shape[2] // 2
+        spread = np.arange(4 * rows, dtype=np.int32) % config.scales << 18
+        bias[..., :rows] += spread.reshape(2, 2, -1)
         arrays[f"{part}.bias"] = bias
     return arrays
 

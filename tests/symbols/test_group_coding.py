@@ -203,6 +203,20 @@ def test_what_a_file_can_get_wrong_is_a_format_error(prior: Prior, tables: Table
         GroupDecoder(prior, tables, (2**16, 2**16), b"", digest=0)
 
 
+@pytest.mark.parametrize("value", [SYMBOL_MAX + 1, -SYMBOL_MAX - 1])
+def test_a_symbol_out_of_range_in_a_payload_is_reported(
+    prior: Prior, tables: Tables, config: PriorConfig, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y, z, quality = _ramp(config, SHAPE, 1)[0]
+    z.flat[-1] = value
+    with monkeypatch.context() as lax:
+        lax.setattr("gencodec.symbols.coder.SYMBOL_MAX", abs(value))
+        encoder, payload, _ = _encode(prior, tables, SHAPE, [(y, z, quality)])
+    decoder = GroupDecoder(prior, tables, SHAPE, payload, digest=encoder.digest)
+    with pytest.raises(FormatError, match="symbol beyond"):
+        decoder.decode_frame(quality)
+
+
 def test_what_a_caller_can_get_wrong_is_a_value_error(
     prior: Prior, tables: Tables, config: PriorConfig
 ) -> None:
@@ -250,5 +264,7 @@ def test_indices_do_not_depend_on_threads() -> None:
     assert next(iter(outputs)).startswith("True ")
 
 
-GOLDEN_PAYLOAD = "ffffde360aebac107212b04195eafd52a266e2afbabea8216de16b670206855a95b8207f6e8f"
-GOLDEN_DIGEST = 940473006
+GOLDEN_PAYLOAD = (
+    "ffffde360aebac107212b04195eafd52a266e2afab3024625a63933a38a4ffbfc7f643b6c533980d84c0514f"
+)
+GOLDEN_DIGEST = 1317490212

@@ -66,7 +66,7 @@ def test_the_specification_lists_the_arrays_of_a_pack(
 def test_the_largest_prior_with_16_bit_weights_stays_exact() -> None:
     # so that a PackError for inexact sums can only come from 64-bit biases
     config = PriorConfig(channels=512, hidden=512)
-    rows = [np.prod(shape[1:]) for shape in array_shapes(config).values()]
+    rows = [np.prod(shape[2:]) for shape in array_shapes(config).values()]
     assert 2**15 * 4095 * int(max(rows)) + 2**31 < 2**50
 
 
@@ -91,16 +91,19 @@ def test_sums_that_could_be_inexact_are_refused(
     for name in ("trunk0.bias", "step.bias", "out1.bias", "state.bias"):
         arrays = prior_arrays(config, 1)
         arrays[name] = arrays[name].astype(np.int64)
-        arrays[name].flat[-1] = value
-        with pytest.raises(PackError, match=r"2\*\*50|1125899906842624"):
-            Prior(config, arrays)
+        for kind in (0, 1):
+            changed = arrays | {name: arrays[name].copy()}
+            changed[name][kind].flat[-1] = value
+            with pytest.raises(PackError, match=r"2\*\*50|1125899906842624"):
+                Prior(config, changed)
 
 
 def test_the_bound_is_the_largest_row(config: PriorConfig, prior_arrays: MakePrior) -> None:
     arrays = {name: np.zeros_like(array) for name, array in prior_arrays(config, 1).items()}
-    arrays["ctx.weight"][3, 2] = -2
-    arrays["step3.weight"][2] = 1
-    arrays["step.bias"][3, 2] = -7
+    arrays["ctx.weight"][1, 3, 2] = -2
+    arrays["step3.weight"][1, 2] = 1
+    arrays["step.bias"][1, 3, 2] = -7
+    arrays["ctx.weight"][0, 3, 2] = 9  # of the other kind: does not count
     arrays["trunk0.bias"][1, 2, 0] = 8
     inputs = 2 * config.hidden + 9 * config.channels
     assert Prior(config, arrays).bound == 4095 * inputs + 7

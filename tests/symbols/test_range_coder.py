@@ -33,7 +33,7 @@ def test_constriction_uses_our_frequencies_to_the_last_count() -> None:
                 lower, size = unit * below, unit * frequency
                 if size < 2**32:  # one word was written
                     lower, size = lower << 32 & (2**64 - 1), size << 32
-                assert _interval(bank.model(table), entry) == (lower, size)
+                assert _interval(bank.models[table], entry) == (lower, size)
                 below += frequency
             assert below == 2**24
 
@@ -67,7 +67,7 @@ def test_payloads_are_as_short_as_they_can_be(
     model = categorical(np.array([rare, 1, 2**24 - rare - 2, 1]))
     bits = np.array(escapes, np.int32)
     writer = RangeWriter()
-    writer.write(np.array(entries, np.int32), model)
+    writer.write(np.array(entries, np.int32), [(model, len(entries))])
     if escapes:
         writer.write_bits((1 << bits) - 1, bits)
     payload = writer.finish()
@@ -76,7 +76,7 @@ def test_payloads_are_as_short_as_they_can_be(
 
     def read(data: bytes) -> tuple[RangeReader, tuple[list[int], list[int]]]:
         reader = RangeReader(data)
-        symbols = reader.read(model, len(entries)).tolist() if entries else []
+        symbols = reader.read([(model, len(entries))]).tolist() if entries else []
         values = reader.read_bits(bits).tolist() if escapes else []
         return reader, (symbols, values)
 
@@ -105,11 +105,11 @@ def test_intervals_across_a_word_boundary_are_closed_correctly(more: list[int]) 
     parts = [([1], first), ([0], second), (more, later)]
     writer = RangeWriter()
     for entries, model in parts:
-        writer.write(np.array(entries, np.int32), model)
+        writer.write(np.array(entries, np.int32), [(model, len(entries))])
     payload = writer.finish()
     reader = RangeReader(payload)
     for entries, model in parts:
-        assert reader.read(model, len(entries)).tolist() == entries
+        assert reader.read([(model, len(entries))]).tolist() == entries
     reader.finish()
     assert len(payload) <= 7 + 3 * len(more)
 
@@ -123,15 +123,15 @@ def test_foreign_errors_become_format_errors() -> None:
     model = categorical(np.array([2**23, 2**23]))
     writer = RangeWriter()
     with pytest.raises(FormatError):  # KeyError: impossible symbol
-        writer.write(np.array([2], np.int32), model)
+        writer.write(np.array([2], np.int32), [(model, 1)])
     with pytest.raises(FormatError):  # TypeError: wrong type
-        writer.write(np.array([0.5]), model)
+        writer.write(np.array([0.5]), [(model, 1)])
     with pytest.raises(FormatError):  # TypeError: no model
-        RangeReader(b"").read(object(), 1)
+        RangeReader(b"").read([(object(), 1)])
     thirds = categorical(np.array([5_592_405, 5_592_405, 5_592_406]))
     damaged = RangeReader(b"\xff" * 64)
     with pytest.raises(FormatError):  # AssertionError: data that no entry explains
-        damaged.read(thirds, 2_000)
+        damaged.read([(thirds, 2_000)])
 
 
 def test_a_panic_becomes_a_format_error() -> None:
@@ -148,10 +148,10 @@ def test_a_panic_becomes_a_format_error() -> None:
     writer._encoder = reader._decoder = Broken()
     nothing = np.zeros(0, np.int32)
     with pytest.raises(FormatError):
-        writer.write(nothing, None)
+        writer.write(nothing, [(None, 0)])
     with pytest.raises(FormatError):
         writer.write_bits(nothing, nothing)
     with pytest.raises(FormatError):
-        reader.read(None, 0)
+        reader.read([(None, 0)])
     with pytest.raises(FormatError):
         reader.read_bits(nothing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -63,7 +64,9 @@ class ReferenceDecoder:
         self.state = self.plane(config.hidden)
         self.frame = 0
         self.banks = {
-            "tables": self.split("tables", [r for r in self.a["tables.radii"] for _ in range(4)]),
+            "tables": self.split(
+                "tables", [r for r in self.a["tables.radii"] for _ in range(config.fractions)]
+            ),
             "hyper": self.split("hyper", list(chain(*self.a["hyper.radii"]))),
         }
 
@@ -73,6 +76,10 @@ class ReferenceDecoder:
             tables.append((radius, frequencies[: 2 * radius + 2]))
             frequencies = frequencies[2 * radius + 2 :]
         return tables
+
+    def of_kind(self, name: str) -> Any:  # noqa: ANN401 - nested lists
+        """The part of an array that is for frames of the current kind."""
+        return self.a[name][min(self.frame, 1)]
 
     def plane(self, channels: int) -> Plane:
         return [[[0] * self.w for _ in range(self.h)] for _ in range(channels)]
@@ -90,8 +97,8 @@ class ReferenceDecoder:
             for kernel in kernels
         ]
 
-    def layer(self, kernels: list[Any], biases: list[int], inputs: Plane) -> Plane:
-        out = self.plane(len(biases))
+    def layer(self, name: str, biases: list[int], inputs: Plane) -> Plane:
+        kernels, out = self.of_kind(f"{name}.weight"), self.plane(len(biases))
         for i in range(self.h):
             for j in range(self.w):
                 for n, total in enumerate(self.conv(kernels, inputs, i, j)):
@@ -130,22 +137,26 @@ class ReferenceDecoder:
         known = symbols[: config.split] if step < 3 else symbols
         total = [0] * config.hidden
         if step:
-            total = self.conv(self.a[f"step{step}.weight"], known, i, j)
+            total = self.conv(self.of_kind(f"step{step}.weight"), known, i, j)
         features = []
         for n in range(config.hidden):
-            acc = total[n] + self.a["step.bias"][step][n]
-            row = self.a["ctx.weight"][step][n]
+            acc = total[n] + self.of_kind("step.bias")[step][n]
+            row = self.of_kind("ctx.weight")[step][n]
             acc += sum(row[m] * context[m][i][j] for m in range(config.hidden))
             features.append(clip((acc + 2**9) >> 10, 0, 4095))
         rows = []
         phase = step % 2
         for row, bias in zip(
-            self.a[f"out{part}.weight"][phase], self.a[f"out{part}.bias"][phase], strict=True
+            self.of_kind(f"out{part}.weight")[phase],
+            self.of_kind(f"out{part}.bias")[phase],
+            strict=True,
         ):
             rows.append(sum(a * b for a, b in zip(row, features, strict=True)) + bias)
         half = len(rows) // 2
         scales = [clip((acc + 2**17) >> 18, 0, config.scales - 1) for acc in rows[:half]]
-        means = [clip((acc + 2**15) >> 16, -32, 32) for acc in rows[half:]]  # F = 4
+        shift = 18 - [1, 2, 4, 8, 16].index(config.fractions)
+        limit = 8 * config.fractions
+        means = [clip((acc + 2 ** (shift - 1)) >> shift, -limit, limit) for acc in rows[half:]]
         return list(zip(scales, means, strict=True))
 
     def decode_frame(self, quality: int) -> tuple[Plane, Plane]:
@@ -156,11 +167,8 @@ class ReferenceDecoder:
             [[clip(c[i // stride][j // stride], -15, 15) * 256 for j in range(w)] for i in range(h)]
             for c in z
         ]
-        kind = min(self.frame, 1)
-        first = self.layer(
-            self.a["trunk0.weight"][kind], self.a["trunk0.bias"][kind][quality], self.state + up
-        )
-        context = self.layer(self.a["trunk1.weight"][kind], self.a["trunk1.bias"][kind], first)
+        first = self.layer("trunk0", self.of_kind("trunk0.bias")[quality], self.state + up)
+        context = self.layer("trunk1", self.of_kind("trunk1.bias"), first)
         y, fixed = self.plane(config.channels), self.plane(config.channels)
         for step in range(4):
             base = 0 if step < 2 else config.split
@@ -168,13 +176,14 @@ class ReferenceDecoder:
             said = {at: self.indices(step, fixed, context, *at) for at in places}
             channels = config.split if step < 2 else config.channels - config.split
             flat = [(c, i, j, *said[i, j][c]) for c in range(channels) for i, j in places]
-            coded = [(scale - 1) * 4 + mean % 4 for *_, scale, mean in flat if scale]
+            whole = config.fractions
+            coded = [(scale - 1) * whole + mean % whole for *_, scale, mean in flat if scale]
             values = iter(self.residuals("tables", coded))
             for c, i, j, scale, mean in flat:
-                value = next(values) + mean // 4 if scale else (mean + 2) // 4
+                value = next(values) + mean // whole if scale else (mean + whole // 2) // whole
                 y[base + c][i][j] = value
                 fixed[base + c][i][j] = clip(value, -15, 15) * 256
-        self.state = self.layer(self.a["state.weight"], self.a["state.bias"], self.state + fixed)
+        self.state = self.layer("state", self.of_kind("state.bias"), self.state + fixed)
         self.frame += 1
         return y, z
 
@@ -184,18 +193,20 @@ class ReferenceDecoder:
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     spread=st.sampled_from([0, 1, 3, 40, 32767]),
+    fractions=st.sampled_from([1, 2, 4, 16]),
 )
 def test_a_decoder_written_from_the_specification_agrees(
     config: PriorConfig,
     prior_arrays: Callable[[PriorConfig, int], dict[str, Any]],
     table_arrays: Callable[[PriorConfig], dict[str, Any]],
-    tables: Tables,
     seed: int,
     shape: tuple[int, int],
     spread: int,
+    fractions: int,
 ) -> None:
-    arrays = prior_arrays(config, seed)
-    prior = Prior(config, arrays)
+    config = replace(config, fractions=fractions)
+    arrays = prior_arrays(config, seed) | table_arrays(config)
+    prior, tables = Prior(config, arrays), Tables(config, arrays)
     rng = np.random.default_rng(seed)
     encoder = GroupEncoder(prior, tables, shape)
     qualities = rng.integers(0, config.qualities, 3).tolist()
@@ -206,7 +217,7 @@ def test_a_decoder_written_from_the_specification_agrees(
         sent.append((encoder.encode_frame(y, z, quality), z))
     payload = encoder.finish()
 
-    slow = ReferenceDecoder(config, arrays | table_arrays(config), shape, payload)
+    slow = ReferenceDecoder(config, arrays, shape, payload)
     fast = GroupDecoder(prior, tables, shape, payload, digest=encoder.digest)
     digest = 0
     for quality, (sent_y, sent_z) in zip(qualities, sent, strict=True):

@@ -20,10 +20,14 @@ from tests import tiny
 
 import gencodec
 from gencodec.errors import PackError, SourceError
-from gencodec.packs import read_manifest, verify_pack
+from gencodec.packs import read_manifest, verify_pack, write_manifest
 from gencodec.progress import Progress
 
-STAGES = ("autoencoder", "codec", "flow", "adapter", "pixels")
+STAGES = {
+    "tiny": ("autoencoder", "codec", "flow", "adapter", "pixels"),
+    "tiny-motion": ("autoencoder", "picture", "motion", "flow", "adapter", "pixels"),
+}
+both = pytest.mark.parametrize("kind", STAGES, indirect=True)
 Train = Callable[..., Any]
 
 
@@ -42,23 +46,45 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def recipe(training: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The recipe "mini" in the size of the tiny pack, and little counting."""
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which of the tiny packs is trained."""
+    return getattr(request, "param", "tiny")
+
+
+@pytest.fixture
+def recipe(
+    kind: str,
+    training: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """The recipe "mini" in the size of a tiny pack, and little counting."""
     module = training.recipe
-    components = {k: v for k, v in tiny.COMPONENTS.items() if k != "autoencoder"}
-    linear = {**tiny.COMPONENTS["autoencoder"]["linear"], "synthesis_kernel": 3}
-    components["autoencoder"] = {**tiny.COMPONENTS["autoencoder"], "linear": linear}
+    autoencoder = tiny.PACKS[kind]["autoencoder"]
+    linear = {**autoencoder["linear"], "synthesis_kernel": 3}
+    components = {**tiny.PACKS[kind], "autoencoder": {**autoencoder, "linear": linear}}
     shape = training.data.CropShape(frames=5, size=32)
     one = module.StageSettings(shape=shape, batch=2, learning_rate=1e-3)
     small = dataclasses.replace(
         module.RECIPES["mini"],
         channels=tiny.CHANNELS,
         components=components,
-        stages=dict.fromkeys(STAGES, one),
+        stages=dict.fromkeys(STAGES[kind], one),
+        counted=shape,
     )
     monkeypatch.setattr(training.trainer, "RECIPES", {"mini": small})
     monkeypatch.setattr(training.trainer, "_FIT_BATCHES", 2)
     monkeypatch.setattr(training.trainer, "_FIT_BATCH", 8)
+    monkeypatch.setattr(training.trainer, "_MOTION_FIT", training.data.CropShape(frames=5, size=48))
+    if kind == "tiny-motion":  # its blocks have 12 times as many pixels: too many for a test
+        request.getfixturevalue("fit_from_few")
+        monkeypatch.setattr(training.trainer, "fit_linear_path", _linear_path)
+
+
+def _linear_path(path: Any, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
+    tiny.set_linear_path(path)
+    std = tiny.MOTION_COMPONENTS["autoencoder"]["wan"]["latents_std"]
+    return torch.zeros(tiny.CHANNELS), torch.tensor(std)
 
 
 @pytest.fixture
@@ -81,19 +107,23 @@ def log_of(result: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     return [json.loads(line) for line in result.log.read_text().splitlines()]
 
 
+@both
 def test_all_stages_make_a_pack_that_codes(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Progress] = []
     result = train(on_progress=told.append)
-    assert result.steps == dict.fromkeys(STAGES, 2)
-    assert [p.frames for p in told] == [1, 2] * 5
+    assert result.steps == dict.fromkeys(STAGES[kind], 2)
+    assert [p.frames for p in told] == [1, 2] * len(STAGES[kind])
     lines = log_of(result)
-    assert [line["stage"] for line in lines] == list(STAGES)
+    assert [line["stage"] for line in lines] == list(STAGES[kind])
     assert all(np.isfinite(line["loss"]) and line["step"] == 2 for line in lines)
     info = verify_pack(result.pack)
     manifest = read_manifest(result.pack)
     assert (info.name, info.use) == ("mini", "research-only")
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode for path in (*result.pack.iterdir(), tmp_path / "plain")}
+    assert len(modes) == 1  # as the umask says
     document = json.loads((result.pack / "pack.json").read_bytes())
     assert document["trained_on"] == ["clips"]
     std = manifest.components["autoencoder"]["wan"]["latents_std"]
@@ -138,14 +168,20 @@ def test_the_minutes_are_an_end_too(train: Train) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "moves", "stays"),
+    ("kind", "stage", "moves", "stays"),
     [
-        ("autoencoder", "autoencoder.wan.decoder", "autoencoder.linear.image_analysis"),
-        ("codec", "codec.log_steps", "autoencoder"),
-        ("flow", "refiner.wan.blocks", "refiner.wan.vace_blocks"),
-        ("adapter", "refiner.wan.vace_blocks", "refiner.wan.blocks"),
-        ("pixels", "autoencoder.wan.decoder", "codec"),
+        ("tiny", "autoencoder", "autoencoder.wan.decoder", "autoencoder.linear.image_analysis"),
+        ("tiny", "codec", "codec.log_steps", "autoencoder"),
+        ("tiny-motion", "picture", "codec.picture.pixels", "codec.filter"),
+        ("tiny-motion", "motion", "codec.filter.pixels", "codec.picture."),
+        ("tiny-motion", "motion", "codec.residual_steps", "codec.picture_steps"),
+        ("tiny", "flow", "refiner.wan.blocks", "refiner.wan.vace_blocks"),
+        ("tiny", "adapter", "refiner.wan.vace_blocks", "refiner.wan.blocks"),
+        ("tiny-motion", "adapter", "refiner.wan.vace_blocks", "codec"),
+        ("tiny", "pixels", "autoencoder.wan.decoder", "codec"),
+        ("tiny-motion", "pixels", "autoencoder.wan.decoder", "codec"),
     ],
+    indirect=["kind"],
 )
 def test_a_stage_trains_its_own_networks_only(
     stage: str, moves: str, stays: str, train: Train
@@ -159,15 +195,16 @@ def test_a_stage_trains_its_own_networks_only(
     changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
     assert any(key.startswith(moves) for key in changed)
     assert not any(key.startswith(stays) for key in changed)
+    assert all(torch.isfinite(value).all() for value in after.values())
 
 
-def test_a_new_run_starts_from_a_pack(train: Train, tmp_path: Path) -> None:
+@both
+def test_a_new_run_starts_from_a_pack(kind: str, train: Train, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    first = train(stages=["codec"])
-    second = train(
-        stages=["codec"], max_steps=0, start_from=str(first.pack), run=tmp_path / "other"
-    )
+    stage = STAGES[kind][1]
+    first = train(stages=[stage])
+    second = train(stages=[stage], max_steps=0, start_from=str(first.pack), run=tmp_path / "other")
     for name in ("autoencoder", "transform", "refiner"):
         ours, theirs = (
             load_file(result.pack / f"{name}.safetensors") for result in (second, first)
@@ -179,6 +216,21 @@ def test_a_new_run_starts_from_a_pack(train: Train, tmp_path: Path) -> None:
             assert torch.equal(priors[0][key], priors[1][key]), key
 
 
+def test_a_refiner_that_the_first_pack_lacks_is_made(
+    train: Train, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lacking"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "refiner.safetensors").unlink()
+    document = json.loads((folder / "pack.json").read_bytes())
+    del document["files"], document["components"]["refiner"], document["pack_format"]
+    write_manifest(folder, document)
+    result = train(stages=["adapter"], start_from=str(folder))
+    assert result.steps == {"adapter": 2}
+    assert "refiner" in read_manifest(result.pack).components
+    verify_pack(result.pack)
+
+
 def test_wrong_wishes_are_named(train: Train, tmp_path: Path) -> None:
     with pytest.raises(PackError, match="no recipe 'maxi'; recipes are mini"):
         train(recipe="maxi")
@@ -186,8 +238,35 @@ def test_wrong_wishes_are_named(train: Train, tmp_path: Path) -> None:
         train(stages=["codec", "cadec"])
     with pytest.raises(SourceError, match="no clips in"):
         train(clips=[tmp_path / "nothing"])
-    with pytest.raises(PackError, match=r"cannot read LPIPS weights"):
+    with pytest.raises(PackError, match=r"cannot read the weights"):
         train(metrics_dir=tmp_path)
+
+
+def test_clips_too_short_for_the_tables_are_refused_before_training(
+    train: Train, training: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recipe = training.trainer.RECIPES["mini"]
+    longer = dataclasses.replace(recipe, counted=training.data.CropShape(frames=33, size=32))
+    monkeypatch.setattr(training.trainer, "RECIPES", {"mini": longer})
+    with pytest.raises(SourceError, match="samples of 33 frames"):
+        train(stages=["flow"])
+    assert not (tmp_path / "run" / "flow.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "words"),
+    [
+        ("tiny", "PictureTraining", "has stage codec"),
+        ("tiny", "MotionTraining", "has stage codec"),
+        ("tiny-motion", "LatentCodecTraining", "has stages picture, motion"),
+    ],
+)
+def test_a_stage_of_the_other_kind_of_codec_is_refused(
+    kind: str, stage: str, words: str, training: ModuleType
+) -> None:
+    bench = training.trainer._workbench(tiny.PACKS[kind], None, None, torch.device("cpu"))
+    with pytest.raises(PackError, match=words):
+        getattr(training.stages, stage)(bench)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(train: Train) -> None:
@@ -207,7 +286,7 @@ def test_a_damaged_checkpoint_is_refused_in_words(train: Train) -> None:
 def test_a_step_that_is_not_finite_is_left_out(
     train: Train, training: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = training.stages.CodecTraining.loss
+    genuine = training.stages.LatentCodecTraining.loss
     calls = 0
 
     def loss(self: Any, frames: Any) -> Any:  # noqa: ANN401
@@ -216,7 +295,7 @@ def test_a_step_that_is_not_finite_is_left_out(
         value, numbers = genuine(self, frames)
         return (value * float("nan") if calls == 1 else value), numbers
 
-    monkeypatch.setattr(training.stages.CodecTraining, "loss", loss)
+    monkeypatch.setattr(training.stages.LatentCodecTraining, "loss", loss)
     result = train(stages=["codec"])
     line = log_of(result)[0]
     assert line["skipped"] == 1.0
@@ -300,11 +379,13 @@ def test_material_that_is_too_small_is_refused(
 
 
 def test_rounding_in_training_is_that_of_the_encoder(training: ModuleType) -> None:
-    from gencodec.transform.stage import _DEAD_ZONE, _integers
+    from gencodec.transform.motion_stage import _DEAD_ZONES
+    from gencodec.transform.stage import _DEAD_ZONE, integers
 
     values = torch.linspace(-3, 3, 601).view(1, -1, 1, 1)
     rounded = training.entropy.dead_zone_round(values)
-    assert np.array_equal(rounded[0].numpy(), _integers(values, _DEAD_ZONE))
+    for zone in (_DEAD_ZONE, *_DEAD_ZONES):
+        assert np.array_equal(rounded[0].numpy(), integers(values, zone))
     values.requires_grad_()
     training.entropy.dead_zone_round(values).sum().backward()
     assert values.grad is not None
@@ -355,5 +436,5 @@ def test_lpips_of_known_pictures(training: ModuleType) -> None:
 def test_lpips_weights_that_are_not_there(training: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"bad")
     for name in ("none.npz", "bad.npz"):
-        with pytest.raises(PackError, match=r"cannot read LPIPS weights"):
+        with pytest.raises(PackError, match=r"cannot read the weights"):
             training.perceptual.Lpips(tmp_path / name)

@@ -1,9 +1,9 @@
-"""The transform codec: a closed loop, any quality, finer with every index."""
+"""The latent codec: a closed loop, any quality, finer with every index."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,30 +18,17 @@ from gencodec.geometry import GroupQuality, group_quality, latent_shape
 from gencodec.group_coder import GroupCoder
 from gencodec.packs.models import Models
 from gencodec.refine import noise_for
-from gencodec.symbols import GroupDecoder, GroupEncoder
-from gencodec.transform import INTER, LatentCodec, TransformConfig, TransformStage
-from gencodec.transform.stage import _integers
+from gencodec.transform import INTER, LatentCodec, LatentStage, TransformConfig
+from gencodec.transform.stage import integers
+
+if TYPE_CHECKING:
+    from tests.transform.conftest import Code
 
 
 def latents_of(seed: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     """Latents as of a video: much from frame to frame stays."""
     still = noise_for(seed, 0, (tiny.CHANNELS, 1, *shape[1:]))
     return np.asarray(still + 0.3 * noise_for(seed, 1, (tiny.CHANNELS, *shape)), np.float32)
-
-
-def coded(
-    models: Models, latents: NDArray[np.float32], quality: GroupQuality
-) -> tuple[Any, list[NDArray[np.int16]], GroupEncoder, bytes]:
-    """Code latents; return what the encoder decoded, the symbols, the encoder and its payload."""
-    encoder = GroupEncoder(models.exact.prior, models.exact.tables, latents.shape[2:])  # type: ignore[arg-type]
-    symbols: list[NDArray[np.int16]] = []
-
-    def write(y: Any, z: Any, index: int) -> NDArray[np.int16]:  # noqa: ANN401
-        symbols.append(encoder.encode_frame(y, z, index))
-        return symbols[-1]
-
-    result = models.transform.encode(latents, quality, write)
-    return result, symbols, encoder, encoder.finish()
 
 
 @settings(max_examples=15, deadline=None)
@@ -54,30 +41,27 @@ def coded(
     offset=st.integers(-4, 11),
 )
 def test_the_decoder_rebuilds_the_encoder_s_latents(
-    tiny_models: Models, seed: int, t: int, h: int, w: int, quality: int, offset: int
+    tiny_models: Models, code: Code, seed: int, t: int, h: int, w: int, quality: int, offset: int
 ) -> None:
     pair = group_quality(quality, offset, 64)
-    result, symbols, encoder, payload = coded(tiny_models, latents_of(seed, (t, h, w)), pair)
-    exact = tiny_models.exact
-    decoder = GroupDecoder(exact.prior, exact.tables, (h, w), payload, digest=encoder.digest)
-    received = [decoder.decode_frame(pair.of(k))[0] for k in range(t)]
-    decoder.finish()
-    assert all(np.array_equal(a, b) for a, b in zip(symbols, received, strict=True))
-    again = tiny_models.transform.decode(received, pair)
-    assert np.array_equal(again.latents, result.latents)
-    assert np.array_equal(again.features, result.features)
-    assert result.latents.shape == (tiny.CHANNELS, t, h, w)
-    assert result.features.shape == (tiny.WIDTH, t, h, w)
+    coded = code(tiny_models, latents_of(seed, (t, h, w)), pair)
+    assert all(np.array_equal(*both) for both in zip(coded.symbols, coded.received, strict=True))
+    again = tiny_models.transform.decode(coded.received, pair)
+    assert again.latents is not None
+    assert np.array_equal(again.latents, coded.result.latents)
+    assert np.array_equal(again.features, coded.result.features)
+    assert again.latents.shape == (tiny.CHANNELS, t, h, w)
+    assert again.features.shape == (tiny.WIDTH, t, h, w)
+    assert again.pictures is None
 
 
-def test_a_better_quality_costs_more_and_errs_less(tiny_models: Models) -> None:
+def test_a_better_quality_costs_more_and_errs_less(tiny_models: Models, code: Code) -> None:
     latents = latents_of(1, (3, 6, 8))
     sizes, errors = [], []
     for quality in range(0, 64, 9):
-        pair = group_quality(quality, 0, 64)
-        result, *_, payload = coded(tiny_models, latents, pair)
-        sizes.append(len(payload))
-        errors.append(float(np.mean((result.latents - latents) ** 2)))
+        coded = code(tiny_models, latents, group_quality(quality, 0, 64))
+        sizes.append(len(coded.payload))
+        errors.append(float(np.mean((coded.result.latents - latents) ** 2)))
     assert sizes == sorted(sizes)
     assert sizes[-1] > 5 * sizes[0]
     assert all(b < 1.1 * a for a, b in pairwise(errors))
@@ -98,7 +82,7 @@ def test_a_new_codec_is_a_plain_quantiser() -> None:
     """Its networks start silent: the error is that of rounding, also of the later latents."""
     torch.manual_seed(0)
     codec = LatentCodec(TransformConfig(channels=4, width=4, depth=1))
-    stage = TransformStage(codec, Execution.choose("cpu"))
+    stage = LatentStage(codec, Execution.choose("cpu"), lambda rgb: rgb.astype(np.float32))
     latents = np.asarray(4 * noise_for(3, 0, (4, 3, 5, 5)), np.float32)
     sent: list[Any] = []
 
@@ -106,20 +90,21 @@ def test_a_new_codec_is_a_plain_quantiser() -> None:
         sent.append((y, z, quality))
         return y.astype(np.int16)  # type: ignore[no-any-return]
 
-    result = stage.encode(latents, GroupQuality(anchor=63, inter=40), write)
+    made = stage.encode(latents, GroupQuality(anchor=63, inter=40), write).latents
+    assert made is not None
     assert [quality for *_, quality in sent] == [63, 40, 40]
     steps = codec.steps(0, torch.tensor([63, 40]))[:, :, 0, 0].detach().numpy()
-    error = np.abs(result.latents - latents).max(axis=(1, 2, 3))
+    error = np.abs(made - latents).max(axis=(1, 2, 3))
     assert np.all(error[:, None] <= 0.62 * steps.max(0)[:, None] + 1e-4)
-    assert np.abs(result.latents - latents)[:, 0].max() <= 0.62 * steps[0].max() + 1e-4
+    assert np.abs(made - latents)[:, 0].max() <= 0.62 * steps[0].max() + 1e-4
     assert sent[0][1].shape == (8, 2, 2)
 
 
 def test_rounding_has_a_dead_zone_and_bounds() -> None:
     values = torch.tensor([0.61, 0.63, -0.61, -0.63, 1.5, 1e9, float("nan")]).view(1, 7, 1, 1)
-    rounded = _integers(values, 0.12)[:, 0, 0]
+    rounded = integers(values, 0.12)[:, 0, 0]
     assert rounded.tolist() == [0, 1, 0, -1, 1, 32767, 0]
-    assert _integers(values, 0.0)[:4, 0, 0].tolist() == [1, 1, -1, -1]
+    assert integers(values, 0.0)[:4, 0, 0].tolist() == [1, 1, -1, -1]
 
 
 def test_wild_latents_are_coded_without_an_error(tiny_models: Models) -> None:

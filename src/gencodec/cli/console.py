@@ -19,7 +19,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePath
@@ -122,15 +122,28 @@ class Console:
         elif self.mode != "json":
             self._write(json.dumps(self._result))
 
-    def table(self, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-        """Print a table as a result on stdout; a column with a ":" at its end holds text."""
+    def table(
+        self,
+        columns: Iterable[str],
+        rows: Iterable[Iterable[object]],
+        *,
+        red: Collection[int] = (),
+    ) -> None:
+        """Print a table as a result on stdout; a column with a ":" at its end holds text.
+
+        Args:
+            columns: titles.
+            rows: cells.
+            red: numbers of the rows that are bad news, from 0.
+        """
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
         for column in columns:
             table.add_column(column.removesuffix(":"), justify="left" if ":" in column else "right")
-        for row in rows:
-            table.add_row(*(printable(str(cell)) for cell in row))
+        for number, row in enumerate(rows):
+            style = "red" if number in red else None
+            table.add_row(*(printable(str(cell)) for cell in row), style=style)
         self._print_table(table)
 
     def facts(self, facts: Mapping[str, object]) -> None:
@@ -139,7 +152,7 @@ class Console:
 
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="bold")
-        table.add_column()
+        table.add_column(overflow="fold")  # long paths too are shown whole
         for name, value in facts.items():
             table.add_row(name, printable(str(value)))
         self._print_table(table)

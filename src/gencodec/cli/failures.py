@@ -63,7 +63,6 @@ def explain(error: BaseException, *, interrupted: int | None, resume: str = "") 
         interrupted: exit code of a signal that came first; whatever is raised then is its echo.
         resume: how to go on after an interrupt, if that is possible.
     """
-    kind = type(error).__name__
     if interrupted is not None or isinstance(error, KeyboardInterrupt):
         code = 130 if interrupted is None else interrupted
         message = "interrupted" if code == 130 else "terminated"
@@ -74,8 +73,12 @@ def explain(error: BaseException, *, interrupted: int | None, resume: str = "") 
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, GencodecError):
-        written = isinstance(error, _WRITTEN)
-        return Failure(exit_code=error.exit_code, kind=kind, message=str(error), warning=written)
+        return Failure(
+            exit_code=error.exit_code,
+            kind=_public_kind(error),
+            message=str(error),
+            warning=isinstance(error, _WRITTEN),
+        )
     return _foreign(error)
 
 
@@ -118,6 +121,12 @@ def settle_stdout(*, discard: bool = False) -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())
         os.close(nothing)
+
+
+def _public_kind(error: GencodecError) -> str:
+    """Return the class of an error in `gencodec.errors`; parts of the library refine some."""
+    public = (each for each in type(error).__mro__ if each.__module__ == GencodecError.__module__)
+    return next(public).__name__
 
 
 def _usage(error: click.ClickException) -> Failure:

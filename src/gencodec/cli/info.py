@@ -18,6 +18,7 @@ Examples:
   gencodec info in.gnv
   gencodec info in.gnv --json | jq .bpp
 """
+_SQUARE_OR_UNKNOWN = ("1:1", "0:1")
 _UNKNOWN_COLOUR = 2  # CICP code of all three
 
 
@@ -50,6 +51,8 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     installed = "installed" if pack["installed"] else "not installed"
     container, payload = text.size(record["container_bytes"]), text.size(record["payload_bytes"])
     picture = f"{record['width']}x{record['height']}, {record['bit_depth']} bit"
+    if record["sample_aspect"] not in _SQUARE_OR_UNKNOWN:
+        picture += f", pixel aspect {record['sample_aspect']}"
     if record["rotation"]:
         picture += f", rotated by {record['rotation']} degrees"
     return {

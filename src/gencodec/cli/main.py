@@ -10,10 +10,12 @@ from typing import NoReturn
 
 import click
 
+from gencodec.cli.bench import bench
 from gencodec.cli.completions import COMPLETE_VARIABLE, complete, completions
 from gencodec.cli.console import Console
 from gencodec.cli.decode import decode
 from gencodec.cli.encode import encode
+from gencodec.cli.eval import evaluate
 from gencodec.cli.failures import report
 from gencodec.cli.info import info
 from gencodec.cli.models import models
@@ -65,7 +67,7 @@ def cli(ctx: click.Context) -> int | None:
     return click.UsageError.exit_code
 
 
-for _command in (encode, decode, info, verify, models, train, completions):
+for _command in (encode, decode, info, verify, evaluate, bench, models, train, completions):
     cli.add_command(_command)
 
 

@@ -99,7 +99,8 @@ class EventMeter(Meter):
     """Writes events for programs, at most five a second, but the first and last of every stage.
 
     Keys: stage, frames, total, group, bits_per_pixel, quality as in `Progress`; seconds in this
-    stage; per_second, frames (training: steps) a second; seconds_left. Unknown is null.
+    stage; per_second, frames (training: steps) a second; seconds_left; detail, where there is one.
+    Unknown is null.
     """
 
     def __init__(self, emit: Callable[[str, dict[str, object]], None]) -> None:
@@ -127,6 +128,8 @@ class EventMeter(Meter):
             "per_second": self._speed(progress),
             "seconds_left": self._left(progress),
         }
+        if progress.detail:
+            event["detail"] = progress.detail
         self._emit("progress", event)
 
 
@@ -170,7 +173,7 @@ class BarMeter(Meter):
 
 
 def _unit(progress: Progress) -> str:
-    return "steps" if progress.stage == "train" else "frames"
+    return {"train": "steps", "bench": "points", "download": "files"}.get(progress.stage, "frames")
 
 
 def _count(progress: Progress) -> str:
@@ -179,10 +182,12 @@ def _count(progress: Progress) -> str:
 
 
 def _rate(progress: Progress) -> list[str]:
-    """Return the texts about bits, as far as they are known."""
+    """Return the texts about bits and what is worked on, as far as they are known."""
     parts = []
     if progress.bits_per_pixel is not None:
         parts.append(f"{progress.bits_per_pixel:.4f} bpp")
     if progress.quality is not None:
         parts.append(f"quality {progress.quality}")
+    if progress.detail:
+        parts.append(progress.detail)
     return parts

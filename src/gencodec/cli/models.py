@@ -30,16 +30,20 @@ def list_models(console: Console, *, as_json: bool) -> int:
     packs = list_packs()
     if as_json:
         console.result({"packs": packs}, [], as_json=True)
-    elif packs:
-        columns = ("name:", "version:", "sha256:", "size", "licence:", "use:", "folder:")
-        console.table(
-            columns,
-            (
-                (p.name, p.version, p.sha256[:12], text.size(p.bytes), p.licence, p.use, p.path)
-                for p in packs
-            ),
+        return 0
+    for number, pack in enumerate(packs):
+        if number:
+            click.echo()
+        console.facts(
+            {
+                "pack": f"{pack.name} {pack.version}, {text.size(pack.bytes)}",
+                "sha256": pack.sha256[:12],
+                "use": pack.use,
+                "licence": pack.licence,
+                "folder": pack.path,
+            }
         )
-    else:
+    if not packs:
         console.note("no model pack is installed")
     return 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -11,8 +9,8 @@ import click
 
 from gencodec.cli import text
 from gencodec.cli.console import Console
+from gencodec.cli.extras import needs_extra
 from gencodec.cli.options import Command, console_options, device_options, json_option
-from gencodec.errors import GencodecError
 
 _EPILOG = """\b
 Examples:
@@ -99,7 +97,7 @@ class _TrainCommand(Command):
 def train(console: Console, **given: Unpack[_Options]) -> int:
     """Train by RECIPE (such as mini), from the last checkpoint if there is one."""
     console.resume = "run the same command again to go on from the last checkpoint"
-    with _extra_installed(), console.watch() as report:
+    with needs_extra("train", "training"), console.watch() as report:
         from gencodec.training import train as train_pack
 
         result = train_pack(
@@ -118,20 +116,3 @@ def train(console: Console, **given: Unpack[_Options]) -> int:
     line = f"steps: {steps}; {text.duration(result.seconds)}; pack in {result.pack}"
     console.result(result, [line, f"log in {result.log}"], as_json=given["as_json"])
     return 0
-
-
-@contextmanager
-def _extra_installed() -> Iterator[None]:
-    """Say what to install if something is missing.
-
-    Raises:
-        GencodecError: what training needs on top of everything else is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("gencodec"):
-            raise
-        raise GencodecError(
-            f"training needs {error.name}; run: pip install 'gencodec[train]'"
-        ) from error

@@ -248,6 +248,15 @@ def check(record: Any) -> None:  # noqa: ANN401
             raise ValueError(text)
 
 
+class Record:
+    """Base of the records: what is outside its range is refused when one is made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 # -- records -----------------------------------------------------------------------------------
 
 

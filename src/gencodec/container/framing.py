@@ -78,7 +78,8 @@ def read_unit(window: Window, limits: Limits) -> RawUnit | None:
     The window's mark stays at the start of the unit, so that it can be rewound.
 
     Raises:
-        FormatError: no unit starts here, it is cut, or a check is wrong.
+        FormatError: no unit starts here, or a check is wrong.
+        TruncatedError: the stream ends inside the unit.
         LimitError: it is larger than `limits` allow.
     """
     window.commit()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from gencodec.container.cursor import VAR_MAX, BytesCursor
-from gencodec.container.fields import VARIABLE, check, pack, parse, wire
+from gencodec.container.fields import VARIABLE, Record, check, pack, parse, wire
 from gencodec.errors import FormatError, UnsupportedError
 
 SIGNATURE = bytes.fromhex("8B 47 4E 56 0D 0A 1A 0A")
@@ -86,7 +86,7 @@ def header_check(header_crc: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Record):
     """First bytes of HEAD; their layout never changes."""
 
     major: int = wire("b4", 0, 15, "", "version; another one cannot be read", default=MAJOR)
@@ -99,9 +99,6 @@ class Version:
     compatible: int = wire(
         "var", 0, VAR_MAX, "mask", "features a reader may ignore; none yet", default=0
     )
-
-    def __post_init__(self) -> None:
-        check(self)
 
     def require_readable(self, *, offset: int | None = None) -> None:
         """Refuse files that need a newer reader.
@@ -126,18 +123,15 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pack:
+class Pack(Record):
     """A model pack the decoder needs, named by content."""
 
     role: int = wire("u8", 0, 255, "", "0 main, 1 coder of reference pictures", default=0)
     sha256: bytes = wire("hash", 0, 0, "", "SHA-256 of the pack's canonical manifest")
 
-    def __post_init__(self) -> None:
-        check(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(Record):
     """HEAD: everything about the whole video that the decoder needs."""
 
     version: Version = field(default_factory=Version)
@@ -225,10 +219,10 @@ class Header:
         Raises:
             FormatError: the file names none.
         """
-        for pack_used in self.packs:
-            if pack_used.role == 0:
-                return pack_used.sha256
-        raise FormatError("HEAD names no main pack (role 0)")
+        main = next((each.sha256 for each in self.packs if each.role == 0), None)
+        if main is None:
+            raise FormatError("HEAD names no main pack (role 0)")
+        return main
 
     def to_bytes(self) -> bytes:
         """Return the payload of HEAD."""
@@ -252,7 +246,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupHeader:
+class GroupHeader(Record):
     """The fields of a group unit between marker and coder block."""
 
     cut: bool = wire("b1", 0, 1, "", "the group starts at a scene cut", default=False)
@@ -281,7 +275,7 @@ class GroupHeader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexItem:
+class IndexItem(Record):
     """One group in INDX."""
 
     cut: bool = wire("b1", 0, 1, "", "as in the group", default=False)
@@ -296,12 +290,9 @@ class IndexItem:
         "`start_tick`, to the first frame", when=VARIABLE, default=0,
     )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        check(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trailer:
+class Trailer(Record):
     """END!: the totals of a part."""
 
     groups: int = wire("var", 0, 2**32, "groups", "in the part")
@@ -315,12 +306,9 @@ class Trailer:
         "u32", 0, 2**32 - 1, "", "CRC-32 of the digests of all groups, as u32 in order"
     )
 
-    def __post_init__(self) -> None:
-        check(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GnvcVdBlock:
+class GnvcVdBlock(Record):
     """Coder block of coder 1, `gnvc-vd`."""
 
     quality: int = wire("b6", 0, 63, "index", "of the quality; larger is better and costs more")
@@ -367,7 +355,7 @@ class GnvcVdBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
+class Track(Record):
     """TRAK: parameters of an audio or subtitle track; a reader of video alone skips it."""
 
     track: int = wire("u8", 1, 255, "", "number that PKT_ refers to")
@@ -381,12 +369,9 @@ class Track:
     channels: int = wire("u8", 0, 255, "", "0 for subtitles", default=0)
     delay: int = wire("var", 0, 2**32 - 1, "samples", "to drop at the start", default=0)
 
-    def __post_init__(self) -> None:
-        check(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
+class Packet(Record):
     """PKT_: what stands before the packet's own bytes; a reader of video alone skips it."""
 
     track: int = wire("u8", 1, 255, "", "as in TRAK")
@@ -396,9 +381,6 @@ class Packet:
         "svar", -TICK_MAX, TICK_MAX, "ticks", "presentation time in the track's time base"
     )
     duration: int = wire("var", 0, 2**32 - 1, "ticks", "0: unknown", default=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 RECORDS = (

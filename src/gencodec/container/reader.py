@@ -1,6 +1,7 @@
 """Reads a .gnv stream that nobody vouches for: as a pipe, by its index, or past damage.
 
-Reader(stream).groups()                   strict: the first broken rule ends it with an error
+Reader(stream).groups()                   strict: the first broken rule ends it with an error; a cut
+                                          file ends behind its last whole group, not `complete`
 Reader(stream, recover=True).groups()     all good groups; `damages` lists the rest
 Reader(stream).index(), .read_group(e)    random access, for streams that can seek
 """
@@ -36,7 +37,13 @@ from gencodec.container.progress import Progress
 from gencodec.container.records import Damage, GroupRecord, IndexEntry, Part, Unit
 from gencodec.container.signature import PROBE_BYTES, explain
 from gencodec.container.window import Window
-from gencodec.errors import FormatError, LimitError, SourceError, UnsupportedError
+from gencodec.errors import (
+    FormatError,
+    LimitError,
+    SourceError,
+    TruncatedError,
+    UnsupportedError,
+)
 
 _KNOWN = (HEAD, END, INDX, META, PKT, PROV, STAT, TRAK)
 _STARTS = re.compile(b"|".join(map(re.escape, (MARKER, SIGNATURE, *_KNOWN))))
@@ -122,6 +129,7 @@ class Reader:
 
         Raises:
             FormatError: a rule is broken and this reader does not recover.
+            TruncatedError: the same, and no group comes before the cut.
             UnsupportedError: a unit is needed that this version does not know.
             LimitError: a group is too large.
         """
@@ -145,6 +153,9 @@ class Reader:
                 self._finish()
                 return None
         except (FormatError, LimitError) as error:
+            if isinstance(error, TruncatedError) and not self._recover:
+                self._end_at_cut(error)
+                return None
             self._raise_unless_recovering(error)
             self._resync(error)
             return None
@@ -230,6 +241,16 @@ class Reader:
         error = FormatError(missing, offset=offset)
         self._raise_unless_recovering(error)
         self._note(offset, 0, error)
+
+    def _end_at_cut(self, error: TruncatedError) -> None:
+        """Finish, if there are groups before the cut and it is one: END! is followed by nothing."""
+        self._done = True
+        now = self._now
+        if now is not None and now.ended and self._signature_offset is None:
+            raise FormatError("bytes follow END!", offset=self._window.mark) from error
+        if now is None or not (now.groups or now.number):
+            raise error
+        self._finish()
 
     def _finish(self) -> None:
         self._done = True

@@ -9,7 +9,7 @@ import re
 from typing import BinaryIO
 
 from gencodec.container.layout import crc
-from gencodec.errors import FormatError, SourceError
+from gencodec.errors import SourceError, TruncatedError
 
 _STEP_BYTES = 1 << 16  # a declared size allocates nothing; bytes that came do
 _SEARCH_BYTES = 1 << 12
@@ -41,7 +41,7 @@ class Window:
         """Return the next `size` bytes.
 
         Raises:
-            FormatError: the stream ends before.
+            TruncatedError: the stream ends before.
             SourceError: the stream cannot be read.
         """
         self._require(size)
@@ -90,7 +90,7 @@ class Window:
         if not self._fill(size):
             end = self.mark + len(self._buffer)
             missing = self.offset + size - end
-            raise FormatError(f"the file ends {missing} bytes early", offset=end)
+            raise TruncatedError(f"the file ends {missing} bytes early", offset=end)
 
     def _fill(self, size: int) -> bool:
         """Buffer `size` bytes from the position on; tell whether there are as many."""

@@ -1,6 +1,8 @@
 """Video <-> frames: PyAV, pixels, exact times, colour, rotation, groups. PyAV stays in here."""
 
+from gencodec.frames.colour import yuv_matrix
 from gencodec.frames.cuts import CutDetector
+from gencodec.frames.film import write_film
 from gencodec.frames.groups import IsCut, groups, never
 from gencodec.frames.sink import FrameSink, Kind, open_sink, sink_kind
 from gencodec.frames.source import FrameSource, Limits, open_source
@@ -23,4 +25,6 @@ __all__ = [
     "open_sink",
     "open_source",
     "sink_kind",
+    "write_film",
+    "yuv_matrix",
 ]

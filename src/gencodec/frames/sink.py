@@ -28,6 +28,7 @@ from gencodec.frames.video import (
     Pixels,
     VideoInfo,
 )
+from gencodec.output import is_stream
 
 Kind = Literal["mp4", "mov", "mkv", "y4m", "png"]
 
@@ -40,14 +41,14 @@ def sink_kind(path: str | Path) -> Kind:
     """Tell from a path what is written there.
 
     Returns:
-        "y4m" for "-", "png" (a folder) for a path without a suffix, one that ends in "/" and one
-        that is a folder, else what the suffix says.
+        What the suffix says; without one "y4m" for "-", devices and named pipes, else "png" (a
+        folder), as for a path that ends in "/" and one that is a folder.
 
     Raises:
         OutputError: no format has this suffix.
     """
     text, path = str(path), Path(path)
-    if text == "-":
+    if text == "-" or (not path.suffix and is_stream(path)):
         return "y4m"
     if text.endswith("/") or not path.suffix or path.is_dir():
         return "png"

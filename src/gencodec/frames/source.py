@@ -93,12 +93,11 @@ class FrameSource:
                 cannot be decoded or has another size than the first. The text names the frame,
                 counted from 0.
         """
-        decoding, self._next = self._next, None
-        if decoding is None:
-            if not self.rewindable:
-                raise SourceError(f"{self._path}: a pipe can be read only once")
-            decoding = self._open()
-        return decoding.frames()
+        return self._pass().frames()
+
+    def pictures(self) -> Iterator[tuple[VideoFrame, int]]:
+        """Yield (picture in its own pixel format, ticks) instead of RGB frames; as `frames`."""
+        return self._pass().pictures()
 
     def close(self) -> None:
         """Release the file; iterations that still run end."""
@@ -115,6 +114,15 @@ class FrameSource:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _pass(self) -> _Pass:
+        """Return a way through the video from its start."""
+        decoding, self._next = self._next, None
+        if decoding is None:
+            if not self.rewindable:
+                raise SourceError(f"{self._path}: a pipe can be read only once")
+            decoding = self._open()
+        return decoding
 
     def _open(self) -> _Pass:
         opened = _Pass(self._path, self._limits)
@@ -178,17 +186,21 @@ class _Pass:
 
     def frames(self) -> Generator[Frame]:
         """Yield the frames, converted and timed; release the file at the end."""
+        reformatter = VideoReformatter()
+        for picture, ticks in self.pictures():
+            with self._reading(lambda: f"frame {self._count - 1} cannot be converted to RGB"):
+                rgb = to_rgb(picture, reformatter)
+            yield Frame(rgb=rgb, ticks=ticks, duration=max(0, picture.duration))
+
+    def pictures(self) -> Generator[tuple[VideoFrame, int]]:
+        """Yield the pictures as decoded, timed; release the file at the end."""
         if self._first is None:
             self._first = next(self._pictures, None)
-        reformatter = VideoReformatter()
         clock = Clock(self._rate, self._time_base)
         picture, self._first = self._first, None
         try:
             while picture is not None:
-                with self._reading(lambda: f"frame {self._count - 1} cannot be converted to RGB"):
-                    rgb = to_rgb(picture, reformatter)
-                ticks = clock.ticks(picture.pts)
-                yield Frame(rgb=rgb, ticks=ticks, duration=max(0, picture.duration))
+                yield picture, clock.ticks(picture.pts)
                 picture = next(self._pictures, None)
         finally:
             self.close()

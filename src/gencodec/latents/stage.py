@@ -52,15 +52,30 @@ class AutoencoderStage:
 
     @torch.inference_mode()
     def decode(
-        self, latents: NDArray[np.float32], frames: int, height: int, width: int
+        self,
+        latents: NDArray[np.float32] | None,
+        size: tuple[int, int, int],
+        pictures: NDArray[np.uint8] | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
-        """Map normalised latents [c, t, h, w] to `frames` pictures in blocks [T, H, W, 3]."""
-        z = torch.from_numpy(latents).to(self._device)[None]
-        left = frames
-        blocks = self._network.decode_blocks(z)
-        for _ in range(latents.shape[1]):
+        """Map normalised latents [c, t, h, w] to pictures in blocks [T, H, W, 3].
+
+        Args:
+            latents: what to decode; None stands for the latents of `pictures`.
+            size: frames, height and width of the result.
+            pictures: whole blocks of frames [T, H, W, 3], if a codec decoded them already.
+        """
+        left, height, width = size
+        given = None if latents is None else self._steps(latents)
+        known = None if pictures is None else self._blocks(pictures)
+        blocks = self._network.decode_blocks(given, known)
+        while left > 0:
             with memory_errors():
                 block = next(blocks)[0, :, :left, :height, :width]  # [3, T, H, W]
             pixels = ((block.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             left -= pixels.shape[1]
             yield pixels.permute(1, 2, 3, 0).cpu().numpy()
+
+    def _steps(self, latents: NDArray[np.float32]) -> Iterator[Tensor]:
+        """Yield one latent frame [1, c, 1, h, w] after the other."""
+        for t in range(latents.shape[1]):
+            yield torch.from_numpy(latents[:, t : t + 1]).to(self._device)[None]

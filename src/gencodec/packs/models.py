@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from gencodec.errors import PackError
@@ -24,7 +24,16 @@ from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
 from gencodec.packs.manifest import Manifest, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.refine import RefineStage, TilePlan, VelocityModel
-from gencodec.transform import LatentCodec, TransformConfig, TransformStage
+from gencodec.transform import (
+    LatentCodec,
+    LatentStage,
+    MotionCodec,
+    MotionCodecConfig,
+    MotionStage,
+    Transform,
+    TransformConfig,
+)
+from gencodec.transform.picture import STRIDE
 
 AUTOENCODER, TRANSFORM, REFINER = "autoencoder", "transform", "refiner"
 
@@ -65,7 +74,7 @@ class Models:
 
     manifest: Manifest
     autoencoder: AutoencoderStage
-    transform: TransformStage
+    transform: Transform
     exact: ExactPack
     refiner: RefineStage | None
     defaults: Defaults
@@ -85,11 +94,13 @@ def load_models(folder: Path, execution: Execution) -> Models:
     except (KeyError, TypeError, ValueError) as error:
         raise PackError(f"pack {manifest.name}: unusable defaults: {error!r}") from error
     _check_fit(manifest, networks, exact)
-    refiner = networks.get(REFINER)
+    refiner, codec = networks.get(REFINER), networks[TRANSFORM]
+    autoencoder = AutoencoderStage(networks[AUTOENCODER], execution)
+    stage = MotionStage if isinstance(codec, MotionCodec) else LatentStage
     return Models(
         manifest=manifest,
-        autoencoder=AutoencoderStage(networks[AUTOENCODER], execution),
-        transform=TransformStage(networks[TRANSFORM], execution),
+        autoencoder=autoencoder,
+        transform=stage(codec, execution, autoencoder.encode),
         exact=exact,
         refiner=None if refiner is None else RefineStage(refiner, execution),
         defaults=defaults,
@@ -104,16 +115,17 @@ def _check_fit(manifest: Manifest, networks: Mapping[str, Any], exact: ExactPack
         for name in ("channels", "hyper_channels", "hyper_stride", "qualities")
     }
     autoencoder = networks[AUTOENCODER]
-    sizes["channels of autoencoder and transform"] = (autoencoder.channels, transform.channels)
-    if autoencoder.linear is not None:
-        sizes["stride of linear path and autoencoder"] = (
-            autoencoder.linear.stride,
-            autoencoder.stride,
-        )
+    linear = None if autoencoder.linear is None else autoencoder.linear.stride
+    if linear is not None:
+        sizes["stride of linear path and autoencoder"] = (linear, autoencoder.stride)
+    if isinstance(transform, TransformConfig):
+        sizes["channels of autoencoder and transform"] = (autoencoder.channels, transform.channels)
+    else:
+        sizes["stride of linear path and motion codec"] = (linear, STRIDE)
     if REFINER in networks:
         wan = networks[REFINER].wan.config
-        sizes["channels of transform and refiner"] = (transform.channels, wan.in_channels)
-        condition = transform.channels + transform.width
+        sizes["channels of autoencoder and refiner"] = (autoencoder.channels, wan.in_channels)
+        condition = autoencoder.channels + transform.width
         sizes["condition of transform and refiner"] = (condition, wan.vace_in_channels)
     for what, (one, other) in sizes.items():
         if one != other:
@@ -143,17 +155,28 @@ def build_networks(components: Mapping[str, Any]) -> dict[str, Any]:
         AUTOENCODER: Autoencoder(
             components[AUTOENCODER]["wan"], None if linear is None else LinearConfig(**linear)
         ),
-        TRANSFORM: LatentCodec(TransformConfig(**components[TRANSFORM])),
+        TRANSFORM: build_codec(components[TRANSFORM]),
     }
     if REFINER in components:
         networks[REFINER] = VelocityModel(components[REFINER])
     return networks
 
 
+def build_codec(component: Mapping[str, Any]) -> LatentCodec | MotionCodec:
+    """Make the codec that a manifest describes; `kind` is "motion" or, by default, "latent"."""
+    sizes = dict(component)
+    kind = sizes.pop("kind", "latent")
+    if kind == "motion":
+        return MotionCodec(MotionCodecConfig(**sizes))
+    if kind == "latent":
+        return LatentCodec(TransformConfig(**sizes))
+    raise ValueError(f"unknown kind of transform {kind!r}")
+
+
 def save_network(network: nn.Module, folder: Path, name: str) -> None:
     """Write the weights of a network as float16 `name`.safetensors."""
     state = {key: value.half().contiguous() for key, value in network.state_dict().items()}
-    save_file(state, folder / f"{name}.safetensors")
+    (folder / f"{name}.safetensors").write_bytes(save(state))  # `save_file` ignores the umask
 
 
 def _load(network: nn.Module, path: Path) -> None:

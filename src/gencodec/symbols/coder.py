@@ -13,15 +13,14 @@ coded as "escape" and follow in the same order once all tables are done.
 from __future__ import annotations
 
 import zlib
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gencodec.errors import FormatError
-from gencodec.symbols.layout import STEPS, Integers, PriorConfig
+from gencodec.symbols.layout import STEPS, Integers
 from gencodec.symbols.prior import MAX_POSITIONS, Indices, Prior
-from gencodec.symbols.range_coder import PRECISION, RangeReader, RangeWriter, categorical
+from gencodec.symbols.range_coder import PRECISION, RangeReader, RangeWriter, Runs, categorical
 from gencodec.symbols.tables import Bank, Tables
 
 SYMBOL_MAX = 32767  # |y| and |z|
@@ -64,18 +63,14 @@ class GroupEncoder:
         _check_range("y", y, (config.channels, *state.shape))
         _check_range("z", z, config.hyper_shape(state.shape))
         state.begin_frame(z, quality)
-        hyper = _hyper_tables(config, z.size, self._frames)
-        self.cost_bits += _write_residuals(
-            self._writer, self._tables.hyper, hyper, z.ravel().astype(np.int32)
-        )
+        hyper = _hyper_list(self._tables, z.size, self._frames)
+        self.cost_bits += hyper.write(self._writer, z.ravel().astype(np.int32))
         symbols = y.reshape(config.channels, -1).astype(np.int16)
         for index in range(STEPS):
             part, at = config.part(index), state.positions(index)
-            step = _Step(state.indices(index), config.fractions)
-            residuals = symbols[part, at].ravel()[step.coded] - step.floors
-            self.cost_bits += _write_residuals(
-                self._writer, self._tables.symbols, step.tables, residuals
-            )
+            step = _Step(state.indices(index), self._tables.symbols, config.fractions)
+            residuals = step.residuals(symbols[part, at])
+            self.cost_bits += step.list.write(self._writer, residuals)
             symbols[part, at] = step.symbols(residuals)
             state.place(index, symbols[part, at])
         state.end_frame()
@@ -120,16 +115,14 @@ class GroupDecoder:
         if not 0 <= quality < config.qualities:
             raise FormatError(f"quality index is {quality}, must be 0 .. {config.qualities - 1}")
         hyper_shape = config.hyper_shape(state.shape)
-        hyper = _hyper_tables(config, int(np.prod(hyper_shape)), self._frames)
-        z = _as_symbols(_read_residuals(self._reader, self._tables.hyper, hyper))
-        z = z.reshape(hyper_shape)
+        hyper = _hyper_list(self._tables, int(np.prod(hyper_shape)), self._frames)
+        z = _as_symbols(hyper.read(self._reader)).reshape(hyper_shape)
         state.begin_frame(z, quality)
         symbols = np.zeros((config.channels, state.shape[0] * state.shape[1]), np.int16)
         for index in range(STEPS):
             part, at = config.part(index), state.positions(index)
-            step = _Step(state.indices(index), config.fractions)
-            residuals = _read_residuals(self._reader, self._tables.symbols, step.tables)
-            symbols[part, at] = step.symbols(residuals)
+            step = _Step(state.indices(index), self._tables.symbols, config.fractions)
+            symbols[part, at] = step.symbols(step.list.read(self._reader))
             state.place(index, symbols[part, at])
         state.end_frame()
         self._frames += 1
@@ -151,61 +144,85 @@ class GroupDecoder:
         self._reader.finish()
 
 
-class _Step:
-    """The symbols of one coding step, flat in channel-major order: how each of them is coded."""
+class _List:
+    """A list of residuals, coded table by table, and then those outside their tables' ranges.
 
-    def __init__(self, indices: Indices, fractions: int) -> None:
+    Args:
+        bank: the tables.
+        tables: [n] what each place is coded with: `skips` + a table of the bank. Places below
+            `skips` take no part.
+        skips: see `tables`.
+
+    Attributes:
+        skipped: the places that take no part.
+        order: the other places, as they are coded.
+    """
+
+    def __init__(self, bank: Bank, tables: NDArray[np.uint16], skips: int = 0) -> None:
+        order = np.argsort(tables, kind="stable")  # NumPy sorts 16 bits by radix
+        counts = np.bincount(tables)
+        first = int(counts[:skips].sum())
+        self.skipped, self.order = order[:first], order[first:]
+        used = np.flatnonzero(counts[skips:])
+        self._bank, self._used, self._counts = bank, used, counts[skips:][used]
+        self._radii = np.repeat(bank.radii[used], self._counts)
+
+    def write(self, writer: RangeWriter, values: NDArray[np.int32]) -> float:
+        """Code the residuals, given in `order`, and return their ideal length in bits."""
+        radii, bank = self._radii, self._bank
+        escaped = np.flatnonzero(np.abs(values) > radii)
+        entries = values + radii
+        entries[escaped] = 2 * radii[escaped] + 1
+        writer.write(entries, self._runs())
+        places = np.repeat(bank.offsets[self._used], self._counts) + entries
+        cost_bits = float(bank.bits[places].sum())
+        if len(escaped):
+            cost_bits += _write_escapes(writer, values[escaped], radii[escaped])
+        return cost_bits
+
+    def read(self, reader: RangeReader) -> NDArray[np.int32]:
+        """Return the residuals in `order`."""
+        values = reader.read(self._runs())
+        values -= self._radii
+        escaped = np.flatnonzero(values > self._radii)
+        if len(escaped):
+            values[escaped] = _read_escapes(reader, self._radii[escaped])
+        return values
+
+    def _runs(self) -> Runs:
+        models = self._bank.models
+        used = [models[table] for table in self._used.tolist()]
+        return list(zip(used, self._counts.tolist(), strict=True))
+
+
+class _Step:
+    """The symbols of one coding step: which residuals they have, which of them are skipped."""
+
+    def __init__(self, indices: Indices, bank: Bank, fractions: int) -> None:
         shift = fractions.bit_length() - 1
-        scale, mean = indices.scale.ravel(), indices.mean.ravel()
-        self._shape = indices.scale.shape
-        self._skipped = (mean + fractions // 2) >> shift
-        self.coded = np.flatnonzero(scale)  # the symbols that are not skipped
-        means = mean[self.coded]
-        self.floors = (means >> shift).astype(np.int32)
-        tables = (scale[self.coded].astype(np.int16) - 1) * fractions + (means & (fractions - 1))
-        self.tables = tables.astype(np.uint16)  # 16 bits: NumPy sorts these by radix
+        mean = indices.mean.ravel()
+        self._shape = indices.mean.shape
+        self._floors = mean >> shift
+        tables: NDArray[np.uint16] = indices.scale.ravel().astype(np.uint16)
+        tables <<= shift
+        tables |= mean.view(np.uint16) & np.uint16(fractions - 1)
+        self.list = _List(bank, tables, skips=fractions)  # scale 0 is skipped: the mean, rounded
+        self._skipped = (tables[self.list.skipped] + fractions // 2) >> shift
+
+    def residuals(self, symbols: NDArray[np.int16]) -> NDArray[np.int32]:
+        """Return the coded residuals of symbols [channels of the part, positions]."""
+        order = self.list.order
+        values: NDArray[np.int32] = symbols.ravel()[order].astype(np.int32)
+        values -= self._floors[order]
+        return values
 
     def symbols(self, residuals: NDArray[np.int32]) -> NDArray[np.int16]:
-        """Return all symbols [channels of the part, positions] from the coded ones' residuals."""
-        symbols = self._skipped.copy()
-        symbols[self.coded] = _as_symbols(residuals + self.floors)
-        return symbols.reshape(self._shape)
-
-
-def _write_residuals(
-    writer: RangeWriter, bank: Bank, tables: NDArray[np.uint16], residuals: NDArray[np.int32]
-) -> float:
-    """Code residuals [n], each against its table, and return their ideal length in bits."""
-    order = np.argsort(tables, kind="stable")
-    used, values = tables[order], residuals[order]
-    radii = bank.radii[used]
-    escaped = np.abs(values) > radii
-    entries = np.where(escaped, 2 * radii + 1, values + radii)
-    for table, start, stop in _runs(used):
-        writer.write(entries[start:stop], bank.model(table))
-    cost_bits = float(bank.bits[bank.offsets[used] + entries].sum())
-    if escaped.any():
-        cost_bits += _write_escapes(writer, values[escaped], radii[escaped])
-    return cost_bits
-
-
-def _read_residuals(
-    reader: RangeReader, bank: Bank, tables: NDArray[np.uint16]
-) -> NDArray[np.int32]:
-    """Return the residuals [n] that `_write_residuals` coded against the same tables."""
-    order = np.argsort(tables, kind="stable")
-    used = tables[order]
-    radii = bank.radii[used]
-    entries: NDArray[np.int32] = np.empty(len(used), np.int32)
-    for table, start, stop in _runs(used):
-        entries[start:stop] = reader.read(bank.model(table), stop - start)
-    values: NDArray[np.int32] = entries - radii
-    escaped = values > radii
-    if escaped.any():
-        values[escaped] = _read_escapes(reader, radii[escaped])
-    residuals: NDArray[np.int32] = np.empty_like(values)
-    residuals[order] = values
-    return residuals
+        """Return all symbols [channels of the part, positions] from the coded residuals."""
+        values: NDArray[np.int32] = np.empty(self._floors.shape, np.int32)
+        values[self.list.order] = residuals
+        values[self.list.skipped] = self._skipped
+        values += self._floors
+        return _as_symbols(values).reshape(self._shape)
 
 
 def _write_escapes(
@@ -214,7 +231,7 @@ def _write_escapes(
     """Code values outside -radius .. radius by their distance: 1, 2, 3 .. for R+1, -R-1, R+2 .."""
     distances = 2 * (np.abs(values) - radii) - (values > 0)
     lengths = np.frexp(distances.astype(np.float64))[1].astype(np.int32) - 1
-    writer.write(lengths, _LENGTH_MODEL)
+    writer.write(lengths, [(_LENGTH_MODEL, len(lengths))])
     long = lengths > 0
     if long.any():
         rest = distances[long] - np.left_shift(1, lengths[long])
@@ -224,30 +241,21 @@ def _write_escapes(
 
 def _read_escapes(reader: RangeReader, radii: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the values that `_write_escapes` coded for the same radii."""
-    lengths = reader.read(_LENGTH_MODEL, len(radii))
+    lengths = reader.read([(_LENGTH_MODEL, len(radii))])
     distances = np.left_shift(1, lengths)
     long = lengths > 0
     if long.any():
         distances[long] += reader.read_bits(lengths[long])
-    beyond = (distances + 1) // 2 + radii
-    return np.where(distances % 2 == 1, beyond, -beyond).astype(np.int32)
+    beyond = ((distances + 1) >> 1) + radii
+    return np.where(distances & 1, beyond, -beyond).astype(np.int32)
 
 
-def _runs(tables: NDArray[np.uint16]) -> list[tuple[int, int, int]]:
-    """Return (table, start, stop) of every run of equal values."""
-    if not len(tables):
-        return []
-    starts = np.flatnonzero(np.diff(tables, prepend=tables[:1])).tolist()
-    bounds = [0, *starts, len(tables)]
-    return [(int(tables[start]), start, stop) for start, stop in pairwise(bounds)]
-
-
-def _hyper_tables(config: PriorConfig, count: int, frames: int) -> NDArray[np.uint16]:
-    """Return the table of each of `count` hyper symbols after `frames` frames of the group."""
-    first = min(frames, 1) * config.hyper_channels
-    channels: NDArray[np.uint16] = np.arange(config.hyper_channels, dtype=np.uint16)
-    channels += np.uint16(first)
-    return np.repeat(channels, count // config.hyper_channels)
+def _hyper_list(tables: Tables, count: int, frames: int) -> _List:
+    """Return the list of `count` hyper symbols after `frames` frames; its order is C order."""
+    channels = tables.config.hyper_channels
+    kind = min(frames, 1)
+    rising = np.arange(kind * channels, (kind + 1) * channels, dtype=np.uint16)
+    return _List(tables.hyper, np.repeat(rising, count // channels))
 
 
 def _as_symbols(values: NDArray[np.int32]) -> NDArray[np.int16]:

@@ -73,24 +73,24 @@ class PriorConfig:
 
 
 def array_shapes(config: PriorConfig) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every array a prior is made of."""
+    """Return the name and shape of every array a prior is made of; axis 0 is the frame's kind."""
     n, c, c0 = config.hidden, config.channels, config.split
     return {
         "trunk0.weight": (2, n, n + config.hyper_channels, 3, 3),
         "trunk0.bias": (2, config.qualities, n),
         "trunk1.weight": (2, n, n, 3, 3),
         "trunk1.bias": (2, n),
-        "ctx.weight": (STEPS, n, n),
-        "step.bias": (STEPS, n),
-        "step1.weight": (n, c0, 3, 3),
-        "step2.weight": (n, c0, 3, 3),
-        "step3.weight": (n, c, 3, 3),
-        "out0.weight": (2, 2 * c0, n),
-        "out0.bias": (2, 2 * c0),
-        "out1.weight": (2, 2 * (c - c0), n),
-        "out1.bias": (2, 2 * (c - c0)),
-        "state.weight": (n, n + c, 3, 3),
-        "state.bias": (n,),
+        "ctx.weight": (2, STEPS, n, n),
+        "step.bias": (2, STEPS, n),
+        "step1.weight": (2, n, c0, 3, 3),
+        "step2.weight": (2, n, c0, 3, 3),
+        "step3.weight": (2, n, c, 3, 3),
+        "out0.weight": (2, 2, 2 * c0, n),
+        "out0.bias": (2, 2, 2 * c0),
+        "out1.weight": (2, 2, 2 * (c - c0), n),
+        "out1.bias": (2, 2, 2 * (c - c0)),
+        "state.weight": (2, n, n + c, 3, 3),
+        "state.bias": (2, n),
     }
 
 
@@ -133,12 +133,12 @@ def _largest_sum(ints: Mapping[str, NDArray[np.int64]]) -> int:
     """Return the largest sum of |weight| * 4095 plus |bias| over all rows of all layers."""
     sums = {
         name.removesuffix(".weight"): FEATURE_MAX
-        * np.abs(array).sum(axis=(-3, -2, -1) if array.ndim > 3 else -1)
+        * np.abs(array).sum(axis=(-3, -2, -1) if array.ndim > 4 else -1)
         for name, array in ints.items()
         if name.endswith("weight")
     }
     sums["trunk0"] = sums["trunk0"][:, None]  # one bias a quality index
     sums["step"] = sums["ctx"]
-    sums["step"][1:] += np.stack([sums["step1"], sums["step2"], sums["step3"]])
+    sums["step"][:, 1:] += np.stack([sums["step1"], sums["step2"], sums["step3"]], axis=1)
     layers = ("trunk0", "trunk1", "step", "out0", "out1", "state")
     return max(int((sums[name] + np.abs(ints[f"{name}.bias"])).max()) for name in layers)

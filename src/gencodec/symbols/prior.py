@@ -27,23 +27,23 @@ Per latent frame (k = 0 for the first of a group, 1 for the others; q its qualit
     for step j = 0 .. 3, coding part a = j // 2 at the positions with (row + col) % 2 == j % 2
     (part 0: channels 0 .. split-1, part 1: the others):
         M  = symbols of this frame coded so far, zero elsewhere, clip(., -15, 15) * 256
-        H  = act(ctx.weight[j] . X + step.bias[j] + D_j)
-             D_0 = 0                                D_1 = step1.weight * M[:split]
-             D_2 = step2.weight * M[:split]         D_3 = step3.weight * M
-        O  = out{a}.weight[j % 2] . H + out{a}.bias[j % 2]
+        H  = act(ctx.weight[k, j] . X + step.bias[k, j] + D_j)
+             D_0 = 0                                D_1 = step1.weight[k] * M[:split]
+             D_2 = step2.weight[k] * M[:split]      D_3 = step3.weight[k] * M
+        O  = out{a}.weight[k, j % 2] . H + out{a}.bias[k, j % 2]
              first half of the rows: scale(O), second half: mean(O), one row a channel of the part
-    S  = act(state.weight * [S; M] + state.bias)                  M: the whole frame now
+    S  = act(state.weight[k] * [S; M] + state.bias[k])            M: the whole frame now
 
-Arrays (N hidden, C channels, C0 split, Z hyper_channels, Q qualities); weights int8/int16, biases
-int32/int64; see `layout.array_shapes`:
+Arrays (N hidden, C channels, C0 split, Z hyper_channels, Q qualities), axis 0 of each the kind k;
+weights int8/int16, biases int32/int64; see `layout.array_shapes`:
 
     trunk0.weight [2, N, N+Z, 3, 3]    trunk0.bias [2, Q, N]
     trunk1.weight [2, N, N, 3, 3]      trunk1.bias [2, N]
-    ctx.weight    [4, N, N]            step.bias   [4, N]
-    step1.weight  [N, C0, 3, 3]        step2.weight [N, C0, 3, 3]     step3.weight [N, C, 3, 3]
-    out0.weight   [2, 2*C0, N]         out0.bias   [2, 2*C0]
-    out1.weight   [2, 2*(C-C0), N]     out1.bias   [2, 2*(C-C0)]
-    state.weight  [N, N+C, 3, 3]       state.bias  [N]
+    ctx.weight    [2, 4, N, N]         step.bias   [2, 4, N]
+    step1.weight  [2, N, C0, 3, 3]     step2.weight [2, N, C0, 3, 3]  step3.weight [2, N, C, 3, 3]
+    out0.weight   [2, 2, 2*C0, N]      out0.bias   [2, 2, 2*C0]
+    out1.weight   [2, 2, 2*(C-C0), N]  out1.bias   [2, 2, 2*(C-C0)]
+    state.weight  [2, N, N+C, 3, 3]    state.bias  [2, N]
 
 The tables are `tables.py`'s, the bytes `coder.py`'s. The specification is formats/entropy-1.md.
 """
@@ -124,13 +124,21 @@ class Prior:
         ints, self.bound = load_arrays(config, arrays)  # largest possible |accumulator|
         self.biases = {k: v for k, v in ints.items() if k.endswith("bias")}
         self.weights = {k: v.astype(np.float64) for k, v in ints.items() if k.endswith("weight")}
-        split, cross = config.split, self.weights["step3.weight"].reshape(config.hidden, -1, 9)
-        # [N, inputs * taps], in the order in which `_columns` gathers
-        self.steps: tuple[tuple[NDArray[np.float64], ...], ...] = (
+        # matrices [N, inputs * taps] of each kind and step, as `_add_product` gathers
+        self.steps = tuple(self._step_matrices(kind) for kind in range(2))
+
+    def _step_matrices(self, kind: int) -> tuple[tuple[NDArray[np.float64], ...], ...]:
+        """Return the kernels of the planes that `PriorState` joins in each step."""
+        split = self.config.split
+        first, second, third = (
+            self.weights[f"step{step}.weight"][kind].reshape(self.config.hidden, -1, 9)
+            for step in range(1, STEPS)
+        )
+        return (
             (),
-            (_matrix(self.weights["step1.weight"].reshape(-1, split, 9)[:, :, 1::2]),),
-            (_matrix(self.weights["step2.weight"]),),
-            (_matrix(cross[:, :split]), _matrix(cross[:, split:, 1::2])),
+            (_matrix(first[:, :, 1::2]),),
+            (_matrix(second),),
+            (_matrix(third[:, :split]), _matrix(third[:, split:, 1::2])),
         )
 
     def start(self, shape: tuple[int, int]) -> PriorState:
@@ -179,7 +187,7 @@ class PriorState:
         config = prior.config
         padded = (h + 2) * (w + 2)
         self._prior, self._shape, self._geometry = prior, (h, w), _geometry(h, w)
-        self._frames = 0
+        self._kind = 0  # of the current frame: 1 from the second frame on
         # [S; U] and [S; M] with their zero border; S is kept in both
         self._trunk = np.zeros((config.hidden + config.hyper_channels, padded))
         self._state = np.zeros((config.hidden + config.channels, padded))
@@ -202,23 +210,23 @@ class PriorState:
         if not 0 <= quality < config.qualities:
             raise ValueError(f"quality index is {quality}, must be 0 .. {config.qualities - 1}")
         h, w = self._shape
-        kind = min(self._frames, 1)
         up = np.repeat(np.repeat(_fixed(z), config.hyper_stride, 1), config.hyper_stride, 2)
         self._trunk[config.hidden :, geometry.inner] = up[:, :h, :w].reshape(-1, h * w)
         self._state[config.hidden :] = 0.0
         first = np.zeros((config.hidden, self._trunk.shape[1]))
-        first[:, geometry.inner] = self._layer("trunk0", self._trunk, kind, (kind, quality))
-        self._context = self._layer("trunk1", first, kind, (kind,))
+        first[:, geometry.inner] = self._layer("trunk0", self._trunk, quality)
+        self._context = self._layer("trunk1", first)
 
     def indices(self, step: int) -> Indices:
         """Return scale and mean for the symbols of a step, from what was placed before it."""
         prior, config = self._prior, self._prior.config
         part, phase = divmod(step, 2)
-        hidden = prior.weights["ctx.weight"][step] @ self._context[:, self.positions(step)]
+        kind = self._kind
+        hidden = prior.weights["ctx.weight"][kind, step] @ self._context[:, self.positions(step)]
         self._add_neighbours(step, hidden)
-        features = _activate(hidden, prior.biases["step.bias"][step])
-        out = prior.weights[f"out{part}.weight"][phase] @ features
-        acc = out.astype(np.int64) + prior.biases[f"out{part}.bias"][phase][:, None]
+        features = _activate(hidden, prior.biases["step.bias"][kind, step])
+        out = prior.weights[f"out{part}.weight"][kind, phase] @ features
+        acc = out.astype(np.int64) + prior.biases[f"out{part}.bias"][kind, phase][:, None]
         channels = len(acc) // 2
         scale = (acc[:channels] + (1 << (ACCUMULATOR_BITS - 1))) >> ACCUMULATOR_BITS
         shift = ACCUMULATOR_BITS + 1 - config.fractions.bit_length()
@@ -239,10 +247,10 @@ class PriorState:
     def end_frame(self) -> None:
         """Close the latent frame: its symbols become the state of the next."""
         n = self._prior.config.hidden
-        state = self._layer("state", self._state, None, ())
+        state = self._layer("state", self._state)
         self._trunk[:n, self._geometry.inner] = state
         self._state[:n, self._geometry.inner] = state
-        self._frames += 1
+        self._kind = 1
 
     def _add_neighbours(self, step: int, hidden: NDArray[np.float64]) -> None:
         """Add the 3x3 convolutions over this frame's placed symbols to `hidden` [N, positions].
@@ -258,19 +266,16 @@ class PriorState:
             ((first, geometry.taps),),
             ((first, geometry.taps), (second, geometry.cross)),
         )[step]
-        for (plane, taps), matrix in zip(inputs, prior.steps[step], strict=True):
+        for (plane, taps), matrix in zip(inputs, prior.steps[self._kind][step], strict=True):
             _add_product(matrix, plane, taps, at, hidden)
 
-    def _layer(
-        self, name: str, plane: NDArray[np.float64], kind: int | None, bias: tuple[int, ...]
-    ) -> NDArray[np.float64]:
-        """Return act(3x3 convolution + bias) [N, h*w] of a padded plane [inputs, (h+2)*(w+2)]."""
+    def _layer(self, name: str, plane: NDArray[np.float64], *row: int) -> NDArray[np.float64]:
+        """Return act(3x3 convolution + bias[row]) [N, h*w] of a plane [inputs, (h+2)*(w+2)]."""
         prior, geometry = self._prior, self._geometry
-        weight = prior.weights[f"{name}.weight"]
         total = np.zeros((prior.config.hidden, len(geometry.inner)))
-        matrix = _matrix(weight if kind is None else weight[kind])
+        matrix = _matrix(prior.weights[f"{name}.weight"][self._kind])
         _add_product(matrix, plane, geometry.taps, geometry.inner, total)
-        return _activate(total, prior.biases[f"{name}.bias"][bias])
+        return _activate(total, prior.biases[f"{name}.bias"][self._kind, *row])
 
 
 def _fixed(symbols: Integers) -> NDArray[np.float64]:

@@ -7,7 +7,9 @@ one payload is accepted for a sequence of entries.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import constriction
 import numpy as np
@@ -36,6 +38,7 @@ def categorical(frequencies: NDArray[np.int64]) -> Any:  # noqa: ANN401 - constr
 
 
 _POWERS = _models.Uniform()  # exact for sizes that are powers of two
+Runs = Sequence[tuple[Any, int]]  # tables' models, and how many entries in a row each codes
 
 
 class RangeWriter:
@@ -44,45 +47,22 @@ class RangeWriter:
     def __init__(self) -> None:
         self._encoder = _queue.RangeEncoder()
 
-    def write(self, entries: NDArray[np.int32], model: Any) -> None:  # noqa: ANN401
-        """Append entries of one table."""
-        try:
-            self._encoder.encode(entries, model)
-        except _FOREIGN_ERRORS as error:
-            _refuse(error)
-        except BaseException as error:
-            _refuse_panic(error)
-            raise
+    def write(self, entries: NDArray[np.int32], runs: Runs) -> None:
+        """Append entries [n]; the counts of the runs sum to n."""
+        encode, start = self._encoder.encode, 0
+        with _foreign_errors():
+            for model, count in runs:
+                encode(entries[start : start + count], model)
+                start += count
 
     def write_bits(self, values: NDArray[np.int32], bits: NDArray[np.int32]) -> None:
         """Append values of 1 .. 23 bits each, most significant bit first."""
-        try:
+        with _foreign_errors():
             self._encoder.encode(values, _POWERS, np.left_shift(1, bits, dtype=np.int32))
-        except _FOREIGN_ERRORS as error:
-            _refuse(error)
-        except BaseException as error:
-            _refuse_panic(error)
-            raise
 
     def finish(self) -> bytes:
-        """Return the shortest payload that decodes to what was written; it has no trailing zero.
-
-        The coder's final interval [low, low + size) holds the numbers that decode correctly, read
-        as a binary fraction that continues with zeros. constriction picks one of two words; this
-        picks one with as many zero bytes at its end as there are, and drops those.
-        """
-        words, (lower, size) = self._encoder.pos()
-        sealed = np.asarray(self._encoder.get_compressed())
-        if not len(sealed):
-            return b""
-        missing = words + _STATE_WORDS - len(sealed)
-        inside = int.from_bytes(sealed.astype(">u4").tobytes(), "big") << (32 * missing)
-        low = inside - ((inside - lower) & (2 ** (32 * _STATE_WORDS) - 1))
-        zeros = 32 * _STATE_WORDS
-        while -(-low >> zeros) << zeros >= low + size:
-            zeros -= 8
-        value: int = -(-low >> zeros) << zeros
-        return value.to_bytes(4 * (words + _STATE_WORDS), "big").rstrip(b"\0")
+        """Return the shortest payload that decodes to what was written; it has no trailing zero."""
+        return _shortest(self._encoder)
 
 
 class RangeReader:
@@ -92,23 +72,22 @@ class RangeReader:
         self._payload = payload
         padded = payload + bytes(-len(payload) % 4)
         self._decoder = _queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
-        self._again = RangeWriter()
+        self._again = _queue.RangeEncoder()
 
-    def read(self, model: Any, count: int) -> NDArray[np.int32]:  # noqa: ANN401
-        """Take `count` entries of one table.
+    def read(self, runs: Runs) -> NDArray[np.int32]:
+        """Take the entries of all runs, one run behind the other.
 
         Raises:
             FormatError: the payload is damaged.
         """
-        try:
-            entries: NDArray[np.int32] = self._decoder.decode(model, count)
-        except _FOREIGN_ERRORS as error:
-            _refuse(error)
-        except BaseException as error:
-            _refuse_panic(error)
-            raise
-        self._again.write(entries, model)
-        return entries
+        decode, encode = self._decoder.decode, self._again.encode
+        parts: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
+        with _foreign_errors():
+            for model, count in runs:
+                entries = decode(model, count)
+                encode(entries, model)
+                parts.append(entries)
+        return np.concatenate(parts)
 
     def read_bits(self, bits: NDArray[np.int32]) -> NDArray[np.int32]:
         """Take values of 1 .. 23 bits each.
@@ -116,16 +95,10 @@ class RangeReader:
         Raises:
             FormatError: the payload is damaged.
         """
-        try:
-            values: NDArray[np.int32] = self._decoder.decode(
-                _POWERS, np.left_shift(1, bits, dtype=np.int32)
-            )
-        except _FOREIGN_ERRORS as error:
-            _refuse(error)
-        except BaseException as error:
-            _refuse_panic(error)
-            raise
-        self._again.write_bits(values, bits)
+        sizes = np.left_shift(1, bits, dtype=np.int32)
+        with _foreign_errors():
+            values: NDArray[np.int32] = self._decoder.decode(_POWERS, sizes)
+            self._again.encode(values, _POWERS, sizes)
         return values
 
     def finish(self) -> None:
@@ -134,18 +107,40 @@ class RangeReader:
         Raises:
             FormatError: the payload is damaged, or longer or shorter than it needs to be.
         """
-        if self._again.finish() != self._payload:
+        if _shortest(self._again) != self._payload:
             raise FormatError(
                 f"payload of {len(self._payload)} bytes is not what its symbols code to; "
                 "the file is damaged"
             )
 
 
-def _refuse(error: Exception) -> NoReturn:
-    raise FormatError("payload cannot be decoded; the file is damaged") from error
+def _shortest(encoder: Any) -> bytes:  # noqa: ANN401 - constriction has no types
+    """Return the shortest payload of what an encoder was given.
+
+    The coder's final interval [low, low + size) holds the numbers that decode correctly, read
+    as a binary fraction that continues with zeros. constriction picks one of two words; this
+    picks one with as many zero bytes at its end as there are, and drops those.
+    """
+    words, (lower, size) = encoder.pos()
+    sealed = np.asarray(encoder.get_compressed())
+    if not len(sealed):
+        return b""
+    missing = words + _STATE_WORDS - len(sealed)
+    inside = int.from_bytes(sealed.astype(">u4").tobytes(), "big") << (32 * missing)
+    low = inside - ((inside - lower) & (2 ** (32 * _STATE_WORDS) - 1))
+    zeros = 32 * _STATE_WORDS
+    while -(-low >> zeros) << zeros >= low + size:
+        zeros -= 8
+    value: int = -(-low >> zeros) << zeros
+    return value.to_bytes(4 * (words + _STATE_WORDS), "big").rstrip(b"\0")
 
 
-def _refuse_panic(error: BaseException) -> None:
-    """Constriction's PanicException is no Exception; anything else passes."""
-    if type(error).__name__ == "PanicException":
-        raise FormatError("payload cannot be decoded; the file is damaged") from error
+@contextmanager
+def _foreign_errors() -> Iterator[None]:
+    """Turn what constriction raises, its PanicException (no Exception) too, into a FormatError."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, _FOREIGN_ERRORS) or type(error).__name__ == "PanicException":
+            raise FormatError("payload cannot be decoded; the file is damaged") from error
+        raise

@@ -13,7 +13,6 @@ another in one array.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 
 class Bank:
-    """Tables that share one kind of symbol. Models are made at first use and kept.
+    """Tables that share one kind of symbol.
 
     Args:
         frequencies: [entries] the tables behind one another.
@@ -57,15 +56,7 @@ class Bank:
             raise PackError(f"{name} table {table} sums to {sums[table]}, must be 2**{PRECISION}")
         self.frequencies = frequencies
         self.bits = PRECISION - np.log2(frequencies)  # [entries] ideal code length
-        self._models: list[Any] = [None] * len(radii)
-
-    def model(self, table: int) -> Any:  # noqa: ANN401 - constriction has no types
-        """Return the range coder's model of a table."""
-        model = self._models[table]
-        if model is None:
-            start, stop = self.offsets[table : table + 2]
-            model = self._models[table] = categorical(self.frequencies[start:stop])
-        return model
+        self.models = [categorical(f) for f in np.split(frequencies, self.offsets[1:-1])]
 
 
 class Tables:

@@ -1,6 +1,6 @@
 """Training: clips -> a model pack. Needs the `train` extra."""
 
-from gencodec.training.recipe import RECIPES, STAGES
+from gencodec.training.recipe import RECIPES
 from gencodec.training.trainer import TrainResult, train
 
-__all__ = ["RECIPES", "STAGES", "TrainResult", "train"]
+__all__ = ["RECIPES", "TrainResult", "train"]

@@ -62,13 +62,21 @@ class ClipStore:
     def __len__(self) -> int:
         return len(self._clips) + len(self._stills)
 
-    def batches(self, batch: int, shape: CropShape, seed: int) -> Iterator[Tensor]:
-        """Yield uint8 frames [b, 3, T, H, W] without end; the same seed gives the same samples."""
+    def require(self, shape: CropShape) -> None:
+        """Check that there are samples of a size.
+
+        Raises:
+            SourceError: every clip is too small or too short.
+        """
         if not any(_holds(clip, shape) for clip in self._clips):
             raise SourceError(
                 f"no clip is large enough for samples of {shape.frames} frames of "
                 f"{shape.size}x{shape.size}; give larger or longer clips"
             )
+
+    def batches(self, batch: int, shape: CropShape, seed: int) -> Iterator[Tensor]:
+        """Yield uint8 frames [b, 3, T, H, W] without end; the same seed gives the same samples."""
+        self.require(shape)
         rng = np.random.default_rng(seed)
         while True:
             samples = np.stack([self._sample(shape, rng) for _ in range(batch)])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor
 
 from gencodec.packs import Manifest, write_manifest
@@ -25,8 +25,8 @@ from gencodec.symbols import (
     symbol_tables,
 )
 from gencodec.symbols.range_coder import PRECISION
-from gencodec.training.entropy import dead_zone_round
-from gencodec.training.stages import Workbench, random_quality
+from gencodec.training.coding import coded_steps
+from gencodec.training.workbench import Workbench, random_quality
 
 _HYPER_RADIUS = 15
 _FAITH = 400.0  # weight of the Gaussian shape against counts, in symbols a table
@@ -57,9 +57,8 @@ def export_pack(
     save_network(bench.refiner, folder, REFINER)
     config = bench.entropy.prior.config
     arrays = bench.entropy.prior.export()
-    save_file(
-        {**arrays, **count_tables(bench, arrays, config, batches)}, folder / f"{PRIOR}.safetensors"
-    )
+    prior = save({**arrays, **count_tables(bench, arrays, config, batches)})
+    (folder / f"{PRIOR}.safetensors").write_bytes(prior)
     return write_manifest(folder, dict(document))
 
 
@@ -89,19 +88,13 @@ def count_tables(
 @torch.no_grad()
 def _coded_samples(bench: Workbench, frames: Tensor) -> Iterator[tuple[int, list[CodedFrame]]]:
     """Code each sample of a batch at one random quality for all of them."""
-    codec = bench.codec
-    latents = bench.autoencoder.encode(frames)
-    quality = random_quality(1, codec.config.qualities, frames.device)
+    quality = random_quality(1, bench.codec.config.qualities, frames.device)
     repeated = quality.expand(len(frames))
-    state = codec.start(len(frames), *latents.shape[-2:])
     coded: list[list[CodedFrame]] = [[] for _ in range(len(frames))]
-    for t in range(latents.shape[2]):
-        raw = codec.analyse(latents[:, :, t], state, repeated)
-        symbols = dead_zone_round(raw)
-        hyper = codec.hyper_analyse(raw, state.kind).round()
-        for sample, y, z in zip(coded, symbols, hyper, strict=True):
+    for step in coded_steps(bench.codec, bench.autoencoder, frames, repeated, repeated):
+        hyper = step.hyper.round()
+        for sample, y, z in zip(coded, step.symbols, hyper, strict=True):
             sample.append(CodedFrame(y=y.long().cpu().numpy(), z=z.long().cpu().numpy()))
-        _, _, state = codec.synthesise(symbols, state, repeated)
     for sample in coded:
         yield int(quality), sample
 

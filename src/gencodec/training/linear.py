@@ -1,4 +1,4 @@
-"""The closed-form start of the autoencoder: a Karhunen-Loeve transform and its best synthesis.
+"""The closed-form start of a pack: Karhunen-Loeve transforms and their best synthesis.
 
 Analysis: most channels of a clip block are its temporal mean on the picture basis ("steady"), so
 that a still scene has the same coefficients in every block; the others are the strongest directions
@@ -12,6 +12,7 @@ between the frames of a still scene, against 0.4 this way).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -20,11 +21,17 @@ from torch import Tensor
 
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.latents import LinearPath
+from gencodec.transform import MotionCodec, search_motion
+from gencodec.transform.motion import warp
+from gencodec.transform.picture import STRIDE
 
 _STEADY = 0.75  # of the channels; 32 of 48 did as well as the unconstrained basis (27.26, 27.28 dB)
 _QUANTISER_STEP = 1.0  # coefficient units at which synthesis is fitted
 _RIDGE = 1e-3
 _BASIS_BATCHES = 100  # of all batches, those that the bases are made from
+_FLOOR = (
+    1e-3  # squared error a pixel added to a residual block's before all are made equally strong
+)
 
 
 def fit_linear_path(
@@ -50,6 +57,35 @@ def fit_linear_path(
         normal.solve(path, analysis_clip)
     flat = latents.transpose(0, 1).flatten(1)
     return flat.mean(1), flat.std(1)
+
+
+@torch.no_grad()
+def fit_motion_codec(codec: MotionCodec, batches: Iterator[Tensor], count: int) -> None:
+    """Start both block transforms of a motion codec from Karhunen-Loeve transforms.
+
+    Args:
+        codec: to fill.
+        batches: crops [b, 3, 5, H, W] in -1..1.
+        count: of batches to use.
+    """
+    picture, residual = codec.picture, codec.analysis.out_channels
+    images, clips = [], []
+    for crops in itertools.islice(batches, count):
+        images.append(_blocks(crops[:, :, :1], STRIDE))
+        first = crops[:, :, 0]
+        predicted = warp(first, search_motion(first, crops[:, :, 1:]))
+        errors = _blocks(crops[:, :, 1:] - predicted, STRIDE)
+        clips.append(errors / (errors.square().mean(1, keepdim=True) + _FLOOR).sqrt())
+    image = torch.cat(images)
+    centre = image.mean(0)
+    basis = _strongest(_covariance(image - centre), picture.linear_analysis.out_channels).float()
+    _set_centre(picture.linear_analysis, basis.T)
+    _set_centre(picture.linear_synthesis, basis)
+    _set_bias(picture.linear_analysis, -(basis.T @ centre))
+    _set_bias(picture.linear_synthesis, centre)
+    basis = _strongest(_covariance(torch.cat(clips)), residual).float()
+    _set_centre(codec.analysis, basis.T)
+    _set_centre(codec.synthesis, basis)
 
 
 def _blocks(frames: Tensor, stride: int) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from gencodec.errors import PackError
 from gencodec.progress import Progress, Report
 from gencodec.training.data import ClipStore
+from gencodec.training.optimiser import Optimiser
 from gencodec.training.recipe import StageSettings
 
 _WARM_UP_STEPS = 100
@@ -32,14 +33,23 @@ _CHECKPOINT_SECONDS = 120.0
 _GRADIENT_NORM = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Parameters that train alike: by `factor` times the learning rate, by Muon or by Adam."""
+
+    parameters: list[nn.Parameter]
+    factor: float = 1.0
+    muon: bool = False
+
+
 class Stage(Protocol):
     """One stage of training."""
 
     name: str
     trained: nn.ModuleDict
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return parameters and the factor of the learning rate they train with."""
+    def rates(self) -> list[Rate]:
+        """Return what trains, and how fast."""
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of frames [b, 3, T, H, W] in -1..1, and numbers for the log."""
@@ -56,16 +66,12 @@ class Budget:
 class Checkpoint:
     """Networks, average and optimiser of a stage, and the file they go to."""
 
-    def __init__(self, stage: Stage, settings: StageSettings, path: Path) -> None:
+    def __init__(self, stage: Stage, path: Path) -> None:
         self._networks, self._path = stage.trained, path
         self.step = 0
-        self.factors = [factor for _, factor in stage.rates()]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": list(parameters)} for parameters, _ in stage.rates()],
-            lr=settings.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=0.0,
-        )
+        rates = [rate for rate in stage.rates() if rate.parameters]
+        self.factors = [rate.factor for rate in rates]
+        self.optimiser = Optimiser({"params": r.parameters, "muon": r.muon} for r in rates)
         self.average = {key: value.clone() for key, value in self._networks.state_dict().items()}
         if path.exists():
             self._load()
@@ -136,7 +142,7 @@ def run_stage(
     Returns:
         Steps trained so far, earlier runs included.
     """
-    checkpoint = Checkpoint(stage, settings, folder / f"{stage.name}.safetensors")
+    checkpoint = Checkpoint(stage, folder / f"{stage.name}.safetensors")
     device = next(stage.trained.parameters()).device
     batches = store.batches(settings.batch, settings.shape, seed=checkpoint.step)
     log = _Log(folder / "log.jsonl", stage.name)

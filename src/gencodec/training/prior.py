@@ -70,12 +70,13 @@ class TrainablePrior(nn.Module):
         for step in range(STEPS):
             part, phase = divmod(step, 2)
             channels = slice(0, split) if part == 0 else slice(split, None)
-            raw = self._step(step, known, masks, context)
+            raw = self._step(step, known, masks, context, kind)
             scale, mean = raw.chunk(2, 1)
             scales[:, channels] += _scale(scale, self.config) * masks[phase]
             means[:, channels] += _mean(mean, self.config) * masks[phase]
         joined = torch.cat([state, known], 1)
-        following = self._conv3("state.weight", joined, self._bias("state.bias"))
+        bias = self._bias("state.bias", kind)
+        following = F.conv2d(joined, self._weight("state.weight", kind), bias, padding=1)
         return scales, means, _activate(following)
 
     def _context(
@@ -84,37 +85,37 @@ class TrainablePrior(nn.Module):
         clipped = hyper.clamp(-SYMBOL_CLIP, SYMBOL_CLIP)
         wide = clipped.repeat_interleave(self.config.hyper_stride, 2)
         wide = wide.repeat_interleave(self.config.hyper_stride, 3)[:, :, : size[0], : size[1]]
-        bias = self._bias("trunk0.bias")[kind][quality][:, :, None, None]
-        weight = self._weight("trunk0.weight")[kind]
+        bias = self._bias("trunk0.bias", kind)[quality][:, :, None, None]
+        weight = self._weight("trunk0.weight", kind)
         x = _activate(F.conv2d(torch.cat([state, wide], 1), weight, padding=1) + bias)
-        weight = self._weight("trunk1.weight")[kind]
-        return _activate(F.conv2d(x, weight, self._bias("trunk1.bias")[kind], padding=1))
+        weight = self._weight("trunk1.weight", kind)
+        return _activate(F.conv2d(x, weight, self._bias("trunk1.bias", kind), padding=1))
 
-    def _step(self, step: int, known: Tensor, masks: list[Tensor], context: Tensor) -> Tensor:
+    def _step(
+        self, step: int, known: Tensor, masks: list[Tensor], context: Tensor, kind: int
+    ) -> Tensor:
         """Return the raw outputs of one coding step, dense over positions."""
         split = self.config.split
         part, phase = divmod(step, 2)
-        weight = self._weight("ctx.weight")[step][:, :, None, None]
-        x = F.conv2d(context, weight, self._bias("step.bias")[step])
-        if step == 1:
-            x = x + self._conv3("step1.weight", known[:, :split] * masks[0])
-        elif step == 2:
-            x = x + self._conv3("step2.weight", known[:, :split])
-        elif step == 3:
-            seen = torch.cat([known[:, :split], known[:, split:] * masks[0]], 1)
-            x = x + self._conv3("step3.weight", seen)
-        weight = self._weight(f"out{part}.weight")[phase][:, :, None, None]
-        return F.conv2d(_activate(x), weight, self._bias(f"out{part}.bias")[phase])
+        weight = self._weight("ctx.weight", kind, step)[:, :, None, None]
+        x = F.conv2d(context, weight, self._bias("step.bias", kind, step))
+        seen = (
+            None,
+            known[:, :split] * masks[0],
+            known[:, :split],
+            torch.cat([known[:, :split], known[:, split:] * masks[0]], 1),
+        )[step]
+        if seen is not None:
+            x = x + F.conv2d(seen, self._weight(f"step{step}.weight", kind), padding=1)
+        weight = self._weight(f"out{part}.weight", kind, phase)[:, :, None, None]
+        return F.conv2d(_activate(x), weight, self._bias(f"out{part}.bias", kind, phase))
 
-    def _conv3(self, name: str, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.conv2d(x, self._weight(name), bias, padding=1)
-
-    def _weight(self, name: str) -> Tensor:
+    def _weight(self, name: str, *at: int) -> Tensor:
         limit = _WEIGHT_MAX / 2**WEIGHT_BITS
-        return _fixed(self.arrays[_key(name)].clamp(-limit, limit), WEIGHT_BITS)
+        return _fixed(self.arrays[_key(name)][at].clamp(-limit, limit), WEIGHT_BITS)
 
-    def _bias(self, name: str) -> Tensor:
-        return _fixed(self.arrays[_key(name)], ACCUMULATOR_BITS)
+    def _bias(self, name: str, *at: int) -> Tensor:
+        return _fixed(self.arrays[_key(name)][at], ACCUMULATOR_BITS)
 
     def export(self) -> dict[str, NDArray[np.int16] | NDArray[np.int32]]:
         """Return the integer arrays that `gencodec.symbols` reads."""
@@ -141,12 +142,12 @@ def _key(name: str) -> str:
 def _initial(name: str, shape: tuple[int, ...], config: PriorConfig) -> Tensor:
     """Small random weights; outputs start at a middling scale and mean zero."""
     if name.endswith("weight"):
-        fan = int(np.prod(shape[-3:])) if len(shape) >= 4 else shape[-1]
+        fan = shape[-1] if name.startswith(("ctx", "out")) else int(np.prod(shape[-3:]))
         gain = 0.02 if name.startswith("out") else 1.0
         return torch.randn(shape) * gain / fan**0.5
     value = torch.zeros(shape)
     if name.startswith("out"):
-        value[:, : shape[1] // 2] = 0.25 * config.scales
+        value[..., : shape[-1] // 2] = 0.25 * config.scales
     return value
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from gencodec.training.data import CropShape
 
-STAGES = ("autoencoder", "codec", "flow", "adapter", "pixels")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSettings:
@@ -34,7 +32,8 @@ class Recipe:
         name, version, licence: of the pack.
         channels: channels of a latent.
         components: architecture of each part, as it will stand in the pack's manifest.
-        stages: settings by stage name.
+        stages: settings by stage name, in the order in which they run.
+        counted: size of the samples whose symbols fill the frequency tables.
         exclude: file names of the training material to leave out.
     """
 
@@ -44,11 +43,12 @@ class Recipe:
     channels: int
     components: Mapping[str, Any]
     stages: Mapping[str, StageSettings]
+    counted: CropShape
     exclude: frozenset[str] = field(default_factory=frozenset)
 
 
 def _mini() -> Recipe:
-    channels, width = 96, 64
+    channels = 96
     wan = {
         "patch_size": 4,
         "in_channels": 48,
@@ -78,18 +78,21 @@ def _mini() -> Recipe:
         "ffn_dim": 768,
         "num_layers": 4,
         "vace_layers": [0, 2],
-        "vace_in_channels": channels + width,
+        "vace_in_channels": 2 * channels,  # latents and the codec's coefficients
     }
     transform = {
+        "kind": "motion",
         "channels": channels,
-        "width": width,
-        "depth": 2,
+        "picture": {"fine_width": 80, "fine_depth": 2, "coarse_width": 160, "coarse_depth": 3},
+        "filter_width": 64,
+        "filter_depth": 2,
+        "hyper_width": 64,
         "hyper_channels": 8,
         "hyper_stride": 4,
         "qualities": 64,
         "nodes": 9,
-        "finest_step": 0.3,
-        "coarsest_step": 16.0,
+        "worth": [2.0, 0.002],
+        "inter_worth": [24.0, 0.006],
     }
     return Recipe(
         name="mini",
@@ -99,15 +102,18 @@ def _mini() -> Recipe:
         components={
             "autoencoder": {"wan": wan, "linear": linear},
             "transform": transform,
-            "prior": {"channels": channels, "hidden": 64, "hyper_channels": 8, "split": 16},
+            "prior": {"channels": channels, "hidden": 96, "hyper_channels": 8, "split": 16},
             "refiner": refiner,
         },
         stages={
             "autoencoder": StageSettings(
                 shape=CropShape(frames=5, size=160), batch=1, learning_rate=3e-4
             ),
-            "codec": StageSettings(
-                shape=CropShape(frames=17, size=256), batch=4, learning_rate=6e-4
+            "picture": StageSettings(
+                shape=CropShape(frames=1, size=256), batch=4, learning_rate=1e-3
+            ),
+            "motion": StageSettings(
+                shape=CropShape(frames=13, size=256), batch=4, learning_rate=1e-3
             ),
             "flow": StageSettings(
                 shape=CropShape(frames=17, size=256), batch=2, learning_rate=5e-4
@@ -119,6 +125,7 @@ def _mini() -> Recipe:
                 shape=CropShape(frames=9, size=128), batch=1, learning_rate=3e-4
             ),
         },
+        counted=CropShape(frames=17, size=256),
         exclude=frozenset({"rich_progress.mp4"}),
     )
 

@@ -1,7 +1,9 @@
-"""The five stages that make a pack, in order; each trains some networks and freezes the others.
+"""The stages that make a pack, in order; each trains some networks and freezes the others.
 
     autoencoder   frames -> latents -> frames, on clean and on coarsely quantised latents
-    codec         rate of the symbols + distortion of the decoded latents
+    codec         latent codec: rate of the symbols + distortion of the decoded latents
+    picture       motion codec: rate + distortion of first frames
+    motion        motion codec: rate + distortion of the frames after them
     flow          the transformer as a prior: flow matching on clean latents, all noise levels
     adapter       stage I: flow from decoded to clean latents, adapter only, backbone frozen
     pixels        stage II: pixels and LPIPS through adapter and autoencoder's decoder
@@ -15,89 +17,78 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from gencodec.errors import PackError
 from gencodec.latents import Autoencoder
-from gencodec.refine import VelocityModel
-from gencodec.training.entropy import EntropyModel, dead_zone_round
-from gencodec.training.perceptual import Lpips
-from gencodec.transform import LatentCodec
+from gencodec.training.coding import coded_clip, coded_steps
+from gencodec.training.entropy import dead_zone_round
+from gencodec.training.loop import Rate
+from gencodec.training.workbench import (
+    Workbench,
+    random_quality,
+    rate_numbers,
+    spend,
+    train_only,
+)
+from gencodec.transform import ANCHOR, INTER, LatentCodec, MotionCodec
 
 _LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57 * 2^(-8/3))
 _ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
-_PERCEPTUAL = 0.5  # LPIPS against mean absolute error of pixels in -1..1
-_FLICKER = 0.5  # error of the change from frame to frame, likewise
+_PICTURE_LPIPS = 0.04  # LPIPS of a pixel in squared error, at a worth of one
+_EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
+_ANCHOR_OFFSETS = (0, 4, 8)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workbench:
-    """The networks of a pack in training."""
-
-    autoencoder: Autoencoder
-    codec: LatentCodec
-    entropy: EntropyModel
-    refiner: VelocityModel
-    lpips: Lpips | None
-
-    def picture_loss(
-        self, made: Tensor, true: Tensor, kind: str
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of clips [b, 3, T, H, W] in -1..1, and its parts for the log.
-
-        Mean absolute error of pixels, the same of their change from frame to frame (flicker), and
-        LPIPS of the first and one other frame.
-        """
-        error = (made - true).abs().mean()
-        change = (made.diff(dim=2) - true.diff(dim=2)).abs().mean()
-        loss = error + _FLICKER * change
-        numbers = {f"{kind}_l1": float(error.detach()), f"{kind}_flicker": float(change.detach())}
-        if self.lpips is not None:
-            picks = [0, random.randrange(made.shape[2])]  # noqa: S311 - which frames, not a secret
-            pictures = [x[:, :, picks].transpose(1, 2).flatten(0, 1) for x in (made, true)]
-            perceptual = self.lpips(*pictures).mean()
-            loss = loss + _PERCEPTUAL * perceptual
-            numbers[f"{kind}_lpips"] = float(perceptual.detach())
-        return loss, numbers
+def picture_error(made: Tensor, true: Tensor) -> Tensor:
+    """Squared error [b] of frames, summed over pixels; luma counts half of it."""
+    error = made - true
+    luma = (error * error.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1, 1)).sum(1)
+    return 1.5 * luma.square().sum((1, 2, 3)) + 0.5 * error.square().sum((1, 2, 3, 4))
 
 
-def train_only(bench: Workbench, trained: Iterable[nn.Parameter]) -> None:
-    """Let these parameters train and no others."""
-    for network in (bench.autoencoder, bench.codec, bench.entropy, bench.refiner):
-        network.requires_grad_(requires_grad=False)
-    for parameter in trained:
-        parameter.requires_grad_()
+def motion_codec(bench: Workbench) -> MotionCodec:
+    """Return the pack's motion codec.
 
-
-def random_quality(batch: int, qualities: int, device: torch.device) -> Tensor:
-    """Draw quality indices [b]: two thirds from the lower two thirds, where the product works."""
-    top = qualities if random.random() < 1 / 3 else 2 * qualities // 3  # noqa: S311
-    return torch.randint(0, top, (batch,), device=device)
-
-
-def nominal_steps(codec: LatentCodec, quality: Tensor) -> Tensor:
-    """Return the quantiser steps [b], in pixel-energy units, that define each quality index."""
-    config = codec.config
-    share = quality.float() / (config.qualities - 1)
-    return config.coarsest_step * (config.finest_step / config.coarsest_step) ** share
-
-
-def decode_latents(codec: LatentCodec, latents: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-    """Run the codec over latents [b, c, t, h, w] without counting bits.
-
-    Returns:
-        Decoded latents [b, c, t, h, w] and decoder features [b, f, t, h, w].
+    Raises:
+        PackError: it has another kind of codec.
     """
-    state = codec.start(len(latents), *latents.shape[-2:])
-    decoded, features = [], []
-    for t in range(latents.shape[2]):
-        symbols = dead_zone_round(codec.analyse(latents[:, :, t], state, quality))
-        latent, feature, state = codec.synthesise(symbols, state, quality)
-        decoded.append(latent)
-        features.append(feature)
-    return torch.stack(decoded, 2), torch.stack(features, 2)
+    if not isinstance(bench.codec, MotionCodec):
+        raise PackError(
+            "stages picture and motion train motion codecs; this pack's has stage codec"
+        )
+    return bench.codec
+
+
+def motion_parameters(codec: MotionCodec) -> list[nn.Parameter]:
+    """Return what only the frames after the first use."""
+    modules = (codec.analysis, codec.synthesis, codec.filter, codec.hyper[1])
+    inner = [p for module in modules for p in module.parameters()]
+    return [*inner, codec.residual_steps, codec.filter_gains]
+
+
+def motion_rates(trained: nn.ModuleDict) -> list[Rate]:
+    """Sort the trainable parameters of a motion codec and its prior by how they train."""
+    matrices, slow, fast, others = [], [], [], []
+    for name, parameter in trained.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if "linear_" in name or name in {"codec.analysis.weight", "codec.synthesis.weight"}:
+            slow.append(parameter)
+        elif name.endswith("_steps"):
+            fast.append(parameter)
+        elif name.startswith(("codec.picture.", "codec.filter.")) and parameter.shape[2:] == (1, 1):
+            matrices.append(parameter)
+        else:
+            others.append(parameter)
+    return [
+        Rate(matrices, 10.0, muon=True),
+        Rate(slow, 0.1),
+        Rate(fast, 3.0),
+        Rate(others),
+    ]
 
 
 class AutoencoderTraining:
@@ -112,7 +103,7 @@ class AutoencoderTraining:
         train_only(bench, _without(network.parameters(), fixed))
         self.trained = nn.ModuleDict({"autoencoder": network})
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+    def rates(self) -> list[Rate]:
         """The linear path moves at a tenth of the rate; alone, its analysis stays as it is."""
         return _autoencoder_rates(self._bench.autoencoder)
 
@@ -128,48 +119,106 @@ class AutoencoderTraining:
         return self._bench.picture_loss(network.decode(latents), frames, kind)
 
 
-class CodecTraining:
-    """Rate plus distortion at random quality indices, one model for all rates."""
+class LatentCodecTraining:
+    """Latent codec: rate plus distortion of latents at random quality indices."""
 
     name = "codec"
 
     def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+        if not isinstance(bench.codec, LatentCodec):
+            raise PackError(
+                "stage codec trains latent codecs; this pack's has stages picture, motion"
+            )
+        self._bench, self._codec = bench, bench.codec
         self.trained = nn.ModuleDict({"codec": bench.codec, "entropy": bench.entropy})
         train_only(bench, self.trained.parameters())
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+    def rates(self) -> list[Rate]:
         """All at the same rate."""
-        return [(list(self.trained.parameters()), 1.0)]
+        return [Rate(list(self.trained.parameters()))]
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Bits and weighted squared error a latent position."""
-        codec, entropy = self._bench.codec, self._bench.entropy
-        with torch.no_grad():
-            latents = self._bench.autoencoder.encode(frames)
-        quality = random_quality(len(frames), codec.config.qualities, frames.device)
-        worth = _LAMBDA * nominal_steps(codec, quality) ** 2
-        state = codec.start(len(frames), *latents.shape[-2:])
-        memory = entropy.prior.start(len(frames), *latents.shape[-2:])
+        bench = self._bench
+        quality = random_quality(len(frames), bench.codec.config.qualities, frames.device)
+        weight = bench.autoencoder.std[:, :, 0]
         bits = distortion = torch.zeros(len(frames), device=frames.device)
-        weight = self._bench.autoencoder.std[:, :, 0]
-        for t in range(latents.shape[2]):
-            raw = codec.analyse(latents[:, :, t], state, quality)
-            symbols = dead_zone_round(raw)
-            hyper = codec.hyper_analyse(raw, state.kind)
-            spent, memory = entropy.bits(memory, symbols, hyper, quality, state.kind)
-            latent, _, state = codec.synthesise(symbols, state, quality)
-            error = ((latents[:, :, t] - latent) * weight).square().sum((1, 2, 3))
+        memory = None
+        for step in coded_steps(bench.codec, bench.autoencoder, frames, quality, quality):
+            spent, memory = spend(bench.entropy, memory, step, quality)
+            error = ((step.target - step.decoded) * weight).square().sum((1, 2, 3))
             bits = bits + spent
-            distortion = distortion + error * (_ANCHOR_WEIGHT if t == 0 else 1.0)
-        positions = latents[0, 0].numel()
+            distortion = distortion + error * (_ANCHOR_WEIGHT if step.kind == ANCHOR else 1.0)
+        worth = _LAMBDA * self._codec.nominal_steps(quality) ** 2
+        positions = frames[0, 0].numel() / self._bench.autoencoder.stride**2
         loss = ((bits + distortion / worth) / positions).mean()
-        pixels = frames[0, 0].numel()
-        low = quality < codec.config.qualities // 3
-        numbers = {"bpp": float(bits.detach().mean()) / pixels}
-        if low.any():
-            numbers["bpp_low"] = float(bits.detach()[low].mean()) / pixels
-        return loss, numbers
+        return loss, rate_numbers(bits, frames)
+
+
+class PictureTraining:
+    """Motion codec, first frame: rate plus squared error plus LPIPS of single pictures."""
+
+    name = "picture"
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench, self._codec = bench, motion_codec(bench)
+        self.trained = nn.ModuleDict({"codec": bench.codec, "entropy": bench.entropy})
+        train_only(bench, self.trained.parameters())
+        for parameter in motion_parameters(self._codec):
+            parameter.requires_grad = False
+
+    def rates(self) -> list[Rate]:
+        """Matrices of networks by Muon, block transforms slowly, quantiser steps fast."""
+        return motion_rates(self.trained)
+
+    def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Bits and error a block of 16 x 16 pixels, coarse qualities lifted to weigh as much."""
+        bench, codec = self._bench, self._codec
+        first = frames[:, :, :1]
+        quality = random_quality(len(frames), codec.config.qualities, frames.device)
+        (step,) = coded_steps(codec, bench.autoencoder, first, quality, quality)
+        bits, _ = spend(bench.entropy, None, step, quality)
+        worth = codec.worth(quality, ANCHOR)
+        loss = bits + picture_error(step.decoded, first) / worth
+        numbers = rate_numbers(bits, first)
+        if bench.lpips is not None:
+            perceptual = bench.lpips(step.decoded[:, :, 0], first[:, :, 0]).flatten()
+            loss = loss + _PICTURE_LPIPS * first[0, 0].numel() * perceptual / worth.sqrt()
+            numbers["lpips"] = float(perceptual.detach().mean())
+        return (loss * worth**_EVEN).mean() / (first[0, 0].numel() / 256), numbers
+
+
+class MotionTraining:
+    """Motion codec, the frames after the first: residual transform, loop filter, their prior."""
+
+    name = "motion"
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench, self._codec = bench, motion_codec(bench)
+        self.trained = nn.ModuleDict({"codec": bench.codec, "entropy": bench.entropy})
+        train_only(bench, [*motion_parameters(self._codec), *bench.entropy.parameters()])
+
+    def rates(self) -> list[Rate]:
+        """As for pictures."""
+        return motion_rates(self.trained)
+
+    def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Bits and error a block of 16 x 16 pixels and latent frame; the anchor's do not count."""
+        bench, codec = self._bench, self._codec
+        top = codec.config.qualities - 1
+        quality = random_quality(len(frames), top + 1, frames.device)
+        anchor = (quality + random.choice(_ANCHOR_OFFSETS)).clamp(max=top)  # noqa: S311
+        bits = error = torch.zeros(len(frames), device=frames.device)
+        memory = None
+        for step in coded_steps(codec, bench.autoencoder, frames, anchor, quality):
+            index = anchor if step.kind == ANCHOR else quality
+            spent, memory = spend(bench.entropy, memory, step, index)
+            if step.kind != ANCHOR:
+                bits, error = bits + spent, error + picture_error(step.decoded, step.target)
+        worth = codec.worth(quality, INTER)
+        blocks = frames[0, 0].numel() / 1024
+        loss = ((bits + error / worth) * worth**_EVEN).mean() / blocks
+        return loss, rate_numbers(bits, frames)
 
 
 class FlowTraining:
@@ -183,9 +232,9 @@ class FlowTraining:
         train_only(bench, _without(bench.refiner.parameters(), adapter))
         self.trained = nn.ModuleDict({"refiner": bench.refiner})
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+    def rates(self) -> list[Rate]:
         """The backbone; the adapter learns in the next stage."""
-        return [(_trainable(self.trained.parameters()), 1.0)]
+        return [Rate(_trainable(self.trained.parameters()))]
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Squared error of the velocity."""
@@ -216,21 +265,22 @@ class AdapterTraining:
         train_only(bench, bench.refiner.adapter_parameters())
         self.trained = nn.ModuleDict({"refiner": bench.refiner})
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+    def rates(self) -> list[Rate]:
         """Adapter only."""
-        return [(self._bench.refiner.adapter_parameters(), 1.0)]
+        return [Rate(self._bench.refiner.adapter_parameters())]
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Squared error of the velocity, in units of the latents."""
         with torch.no_grad():
             clean = self._bench.autoencoder.encode(frames)
             quality = random_quality(len(frames), self._bench.codec.config.qualities, frames.device)
-            decoded, features = decode_latents(self._bench.codec, clean, quality)
+            coded = coded_clip(self._bench.codec, self._bench.autoencoder, frames, quality)
+        decoded = coded.latents
         first = start_level(decoded, clean)
         start = (1 - first) * decoded
         share = 1.0 if random.random() < 0.5 else random.uniform(0.1, 1.0)  # noqa: S311
         current = share * start + (1 - share) * clean
-        condition = torch.cat([decoded, features], 1)
+        condition = torch.cat([decoded, coded.features], 1)
         velocity = self._bench.refiner(current, share * first.flatten(), condition)
         error = (first * velocity - (start - clean)).square().mean()
         base = float((decoded - clean).square().mean())
@@ -248,10 +298,10 @@ class PixelTraining:
         train_only(bench, [*decoder, *bench.refiner.adapter_parameters()])
         self.trained = nn.ModuleDict({"autoencoder": bench.autoencoder, "refiner": bench.refiner})
 
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+    def rates(self) -> list[Rate]:
         """Decoder and adapter; the analysis that the codec was trained on stays."""
         adapter = self._bench.refiner.adapter_parameters()
-        return [*_autoencoder_rates(self._bench.autoencoder), (adapter, 0.3)]
+        return [*_autoencoder_rates(self._bench.autoencoder), Rate(adapter, 0.3)]
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Picture loss of decoded frames; clean latents now and then keep the upper end."""
@@ -259,15 +309,18 @@ class PixelTraining:
         with torch.no_grad():
             clean = bench.autoencoder.encode(frames)
             quality = random_quality(len(frames), bench.codec.config.qualities, frames.device)
-            decoded, features = decode_latents(bench.codec, clean, quality)
-        kind = random.choices(("clean", "base", "refined"), (0.15, 0.45, 0.4))[0]  # noqa: S311
-        latents = clean if kind == "clean" else decoded
+            coded = coded_clip(bench.codec, bench.autoencoder, frames, quality)
+        decoded = coded.latents
+        kind = random.choices(("clean", "base", "refined"), (0.15, 0.6, 0.25))[0]  # noqa: S311
+        latents, pictures = (clean, None) if kind == "clean" else (decoded, coded.pictures)
         if kind == "refined":
             first = start_level(decoded, clean)
             start = (1 - first) * decoded
-            condition = torch.cat([decoded, features], 1)
+            condition = torch.cat([decoded, coded.features], 1)
             latents = start - first * bench.refiner(start, first.flatten(), condition)
-        loss, numbers = bench.picture_loss(bench.autoencoder.decode(latents), frames, kind)
+        loss, numbers = bench.picture_loss(
+            bench.autoencoder.decode(latents, pictures), frames, kind
+        )
         if kind == "refined":
             loss = loss + 0.05 * (latents - clean).square().mean()
         return loss, numbers
@@ -275,7 +328,15 @@ class PixelTraining:
 
 STAGE_CLASSES = {
     stage.name: stage
-    for stage in (AutoencoderTraining, CodecTraining, FlowTraining, AdapterTraining, PixelTraining)
+    for stage in (
+        AutoencoderTraining,
+        LatentCodecTraining,
+        PictureTraining,
+        MotionTraining,
+        FlowTraining,
+        AdapterTraining,
+        PixelTraining,
+    )
 }
 
 
@@ -293,10 +354,11 @@ def _analysis(autoencoder: Autoencoder) -> list[nn.Parameter]:
     return [p for module in modules if module is not None for p in module.parameters()]
 
 
-def _autoencoder_rates(autoencoder: Autoencoder) -> list[tuple[list[nn.Parameter], float]]:
+def _autoencoder_rates(autoencoder: Autoencoder) -> list[Rate]:
     linear = [] if autoencoder.linear is None else list(autoencoder.linear.parameters())
     fast = _trainable(_without(autoencoder.parameters(), linear))
-    return [(fast, 1.0), (_trainable(linear), 0.1)] if linear else [(fast, 1.0)]
+    slow = _trainable(linear)
+    return [Rate(fast), Rate(slow, 0.1)] if slow else [Rate(fast)]
 
 
 def _without(

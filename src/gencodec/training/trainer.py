@@ -17,24 +17,27 @@ from torch import Tensor
 from gencodec.errors import PackError, SourceError
 from gencodec.execution import Execution
 from gencodec.packs import find_pack, read_manifest, verify_pack
-from gencodec.packs.models import TRANSFORM, Defaults, build_networks, load_networks
+from gencodec.packs.models import REFINER, TRANSFORM, Defaults, build_networks, load_networks
 from gencodec.packs.prior import PRIOR
 from gencodec.progress import Report
+from gencodec.refine import VelocityModel
 from gencodec.symbols import PriorConfig
 from gencodec.training.data import ClipStore, CropShape
 from gencodec.training.entropy import EntropyModel
 from gencodec.training.export import export_pack
-from gencodec.training.linear import fit_linear_path
+from gencodec.training.linear import fit_linear_path, fit_motion_codec
 from gencodec.training.loop import Budget, run_stage
 from gencodec.training.perceptual import Lpips
-from gencodec.training.recipe import RECIPES, STAGES, Recipe
-from gencodec.training.stages import STAGE_CLASSES, Workbench
-from gencodec.transform import LatentCodec, TransformConfig
+from gencodec.training.recipe import RECIPES, Recipe
+from gencodec.training.stages import STAGE_CLASSES
+from gencodec.training.workbench import Workbench
+from gencodec.transform import LatentCodec
 
 _LPIPS_FILE = "squeezenet1_1_lpips.npz"
 _START_FILE = "start.safetensors"
 _FIT_BATCHES, _FIT_BATCH = 250, 100
 _COUNT_BATCHES = 40
+_MOTION_FIT = CropShape(frames=5, size=256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,20 +82,22 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
 
     Raises:
         PackError: unknown recipe, or weights that do not fit.
-        SourceError: no clips, or an unknown stage.
+        SourceError: no clips, none large enough, or an unknown stage.
     """
     plan = _recipe(recipe)
-    chosen = tuple(stages or STAGES)
-    if unknown := set(chosen) - set(STAGES):
-        raise SourceError(f"unknown stage {sorted(unknown)}; stages are {', '.join(STAGES)}")
+    chosen = tuple(stages or plan.stages)
+    if unknown := set(chosen) - set(plan.stages):
+        raise SourceError(f"unknown stage {sorted(unknown)}; stages are {', '.join(plan.stages)}")
     run.mkdir(parents=True, exist_ok=True)
     execution = Execution.choose(device, threads=threads)
     store = ClipStore(clips, run / "clips", exclude=plan.exclude)
+    for shape in (*(plan.stages[name].shape for name in chosen), plan.counted):
+        store.require(shape)  # now rather than after hours of training
     started = time.monotonic()
     components = _start(plan, store, run, start_from)
     bench = _workbench(components, run, metrics_dir, execution.device)
     steps = {}
-    for name in STAGES:
+    for name in plan.stages:
         if name not in chosen:
             continue
         stage = STAGE_CLASSES[name](copy.copy(bench))
@@ -100,9 +105,7 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
         steps[name] = run_stage(stage, store, plan.stages[name], run, budget, on_progress)
         _save_start(bench, run)
     document = _document(plan, components, clips)
-    batches = _normalised(
-        store, plan.stages["codec"].shape, _COUNT_BATCHES if max_steps is None else 2
-    )
+    batches = _normalised(store, plan.counted, _COUNT_BATCHES if max_steps is None else 2)
     export_pack(bench, document, run / "pack", (b.to(execution.device) for b in batches))
     return TrainResult(
         steps=steps,
@@ -125,7 +128,7 @@ def _start(
     """Return the components of the run, after leaving its first weights in `run`."""
     if start_from is not None and not (run / _START_FILE).exists():
         folder = find_pack(start_from)
-        components = dict(read_manifest(folder).components)
+        components = {REFINER: recipe.components[REFINER], **read_manifest(folder).components}
         _save_start(_from_pack(folder, components), run)
         return components
     components = copy.deepcopy(dict(recipe.components))
@@ -140,9 +143,12 @@ def _start(
         mean, std = fit_linear_path(linear, batches, _FIT_BATCHES)
         bench.autoencoder.mean.copy_(mean.view_as(bench.autoencoder.mean))
         bench.autoencoder.std.copy_(std.view_as(bench.autoencoder.std))
-        config = TransformConfig(**components[TRANSFORM])
-        codec = LatentCodec(config, bench.autoencoder.std.flatten())
-        bench.codec.load_state_dict(codec.state_dict())
+        if isinstance(bench.codec, LatentCodec):
+            weighted = LatentCodec(bench.codec.config, bench.autoencoder.std.flatten())
+            bench.codec.load_state_dict(weighted.state_dict())
+        else:
+            batches = _normalised(store, _MOTION_FIT, None, batch=2)
+            fit_motion_codec(bench.codec, batches, _FIT_BATCHES // 2)
     _save_start(bench, run)
     _adopt_statistics(components, load_file(stored))
     return components
@@ -156,16 +162,19 @@ def _adopt_statistics(components: dict[str, Any], weights: Mapping[str, Tensor])
 
 
 def _from_pack(folder: Path, components: Mapping[str, Any]) -> Workbench:
-    """Return the networks of a finished pack, its integer prior made trainable again."""
+    """Return the networks of a finished pack, its integer prior made trainable again.
+
+    A refiner that it lacks starts afresh.
+    """
     verify_pack(folder)
-    networks = load_networks(folder)
+    networks = {REFINER: VelocityModel(components[REFINER]), **load_networks(folder)}
     entropy = EntropyModel(PriorConfig(**components[PRIOR]))
     entropy.prior.adopt(load_file(folder / f"{PRIOR}.safetensors"))
     return Workbench(
         autoencoder=networks["autoencoder"],
         codec=networks[TRANSFORM],
         entropy=entropy,
-        refiner=networks["refiner"],
+        refiner=networks[REFINER],
         lpips=None,
     )
 

@@ -1,14 +1,24 @@
-"""Latents <-> symbols."""
+"""Latents or frames <-> symbols."""
 
 from gencodec.transform.latent_codec import ANCHOR, INTER, LatentCodec, State, TransformConfig
-from gencodec.transform.stage import CodedLatents, TransformStage
+from gencodec.transform.motion import search_motion
+from gencodec.transform.motion_codec import MotionCodec, MotionCodecConfig, MotionState
+from gencodec.transform.motion_stage import MotionStage
+from gencodec.transform.stage import LatentStage, Reconstruction, Source, Transform
 
 __all__ = [
     "ANCHOR",
     "INTER",
-    "CodedLatents",
     "LatentCodec",
+    "LatentStage",
+    "MotionCodec",
+    "MotionCodecConfig",
+    "MotionStage",
+    "MotionState",
+    "Reconstruction",
+    "Source",
     "State",
+    "Transform",
     "TransformConfig",
-    "TransformStage",
+    "search_motion",
 ]

@@ -91,6 +91,12 @@ class LatentCodec(nn.Module):
         """Return quantiser steps [b, c, 1, 1] of quality indices [b]."""
         return self._at(self.log_steps[kind], quality).exp()
 
+    def nominal_steps(self, quality: Tensor) -> Tensor:
+        """Return the steps [b], in pixel-energy units, that define quality indices [b]."""
+        config = self.config
+        share = quality.float() / (config.qualities - 1)
+        return config.coarsest_step * (config.finest_step / config.coarsest_step) ** share
+
     def _at(self, nodes: Tensor, quality: Tensor) -> Tensor:
         """Interpolate node parameters [nodes, n] at quality indices [b] -> [b, n, 1, 1]."""
         position = quality.float() * ((self.config.nodes - 1) / (self.config.qualities - 1))

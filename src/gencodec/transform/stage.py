@@ -1,4 +1,4 @@
-"""The door of the transform: NumPy latents in, integer symbols out, and back.
+"""The door of the latent codec: NumPy latents in, integer symbols out, and back.
 
 Which bytes carry the symbols is the caller's business: to encode, it passes a function that takes
 the symbols of a frame and returns them as a decoder will see them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,32 +20,80 @@ from gencodec.geometry import GroupQuality
 from gencodec.transform.latent_codec import LatentCodec, State
 
 Symbols = NDArray[np.int32]
+Analyse = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 WriteFrame = Callable[[Symbols, Symbols, int], NDArray[np.int16]]
 
 _DEAD_ZONE = 0.12  # an encoder's choice; the decoder does not know it
 _SYMBOL_LIMIT = 32_767
 
 
+class Source(Protocol):
+    """A group ready to be coded at any quality."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes; the last two are (h, w) of the latents."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+
+
+class Transform(Protocol):
+    """What `LatentStage` and `MotionStage` have in common."""
+
+    config: Any
+
+    def prepare(self, rgb: NDArray[np.uint8]) -> Source:
+        """Do once for frames [T, H, W, 3] what does not depend on the quality."""
+
+    def encode(self, source: Any, quality: GroupQuality, write: WriteFrame) -> Reconstruction:  # noqa: ANN401
+        """Code what `prepare` returned."""
+
+    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
+        """Rebuild a group from its symbols."""
+
+    def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
+        """Return the normalised latents [c, t, h, w] of a reconstruction."""
+
+    def clean_latents(self, source: Any) -> NDArray[np.float32]:  # noqa: ANN401
+        """Return the normalised latents [c, t, h, w] of a source."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodedLatents:
-    """Decoded latents [c, t, h, w] and the decoder features [f, t, h, w] that go with them."""
+class Reconstruction:
+    """What the symbols of a group say.
 
-    latents: NDArray[np.float32]
+    Attributes:
+        features: of the decoder [f, t, h, w].
+        latents: [c, t, h, w]; None where the codec works on frames.
+        pictures: padded frames [T, H, W, 3]; None where the codec works on latents.
+    """
+
     features: NDArray[np.float32]
+    latents: NDArray[np.float32] | None = None
+    pictures: NDArray[np.uint8] | None = None
 
 
-class TransformStage:
-    """Runs a `LatentCodec` over the latent frames of one group at a time."""
+class LatentStage:
+    """Runs a `LatentCodec` over the latent frames of one group at a time.
 
-    def __init__(self, codec: LatentCodec, execution: Execution) -> None:
+    Args:
+        codec: the networks.
+        execution: where they run.
+        analyse: maps frames [T, H, W, 3] to normalised latents [c, t, h, w].
+    """
+
+    def __init__(self, codec: LatentCodec, execution: Execution, analyse: Analyse) -> None:
         self.config = codec.config
+        self.prepare = analyse
         self._codec = codec.to(execution.device).eval()
         self._device = execution.device
 
     @torch.inference_mode()
     def encode(
         self, latents: NDArray[np.float32], quality: GroupQuality, write: WriteFrame
-    ) -> CodedLatents:
+    ) -> Reconstruction:
         """Code normalised latents [c, t, h, w] in a closed loop.
 
         Args:
@@ -60,23 +109,33 @@ class TransformStage:
             raw = self._codec.analyse(source[None, :, t], state, index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
             return self._tensor(
-                write(_integers(raw, _DEAD_ZONE), _integers(hyper, 0.0), quality.of(t))
+                write(integers(raw, _DEAD_ZONE), integers(hyper, 0.0), quality.of(t))
             )
 
         return self._run(latents.shape[1:], quality, symbols)
 
     @torch.inference_mode()
-    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> CodedLatents:
+    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
         """Rebuild the latents of a group from the symbols [c, h, w] of its latent frames."""
         shape = (len(symbols), *symbols[0].shape[1:])
         return self._run(shape, quality, lambda t, _state: self._tensor(symbols[t]))
+
+    def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
+        """Return the normalised latents [c, t, h, w] of a reconstruction."""
+        if coded.latents is None:
+            raise TypeError("a latent codec rebuilds latents")
+        return coded.latents
+
+    def clean_latents(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the source, which consists of latents."""
+        return source
 
     def _run(
         self,
         shape: tuple[int, ...],
         quality: GroupQuality,
         symbols: Callable[[int, State], Tensor],
-    ) -> CodedLatents:
+    ) -> Reconstruction:
         frames, height, width = shape
         state = self._codec.start(1, height, width)
         latents: list[Tensor] = []
@@ -86,7 +145,7 @@ class TransformStage:
             latent, feature, state = self._codec.synthesise(y, state, self._quality(quality.of(t)))
             latents.append(latent)
             features.append(feature)
-        return CodedLatents(latents=_stacked(latents), features=_stacked(features))
+        return Reconstruction(latents=_stacked(latents), features=_stacked(features))
 
     def _quality(self, index: int) -> Tensor:
         return torch.tensor([index], device=self._device)
@@ -95,7 +154,7 @@ class TransformStage:
         return torch.from_numpy(symbols.astype(np.float32)).to(self._device)[None]
 
 
-def _integers(values: Tensor, dead_zone: float) -> Symbols:
+def integers(values: Tensor, dead_zone: float) -> Symbols:
     """Round [1, c, h, w] to integers, a little more towards zero by `dead_zone`, clipped."""
     magnitude = (values[0].abs() + (0.5 - dead_zone)).floor().clamp(0, _SYMBOL_LIMIT)
     rounded: Symbols = torch.nan_to_num(magnitude * values[0].sign()).to(torch.int32).cpu().numpy()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-_PACKAGES = ("gencodec", "av", "constriction", "diffusers", "numpy", "torch")
+from gencodec.evaluation.machine import machine, versions
+
 _FILE_WIDTH = 120  # characters of a table that goes to a file or pipe
 
 
@@ -27,16 +25,12 @@ class Options:
     Attributes:
         pack: name or folder of the model pack.
         threads: CPU threads of everything that is measured.
-        clips: folder with videos for `picture`; None measures the generated clip only.
-        frames: frames of each clip in `picture`.
         full: `memory` takes clips of 10 s and 60 s instead of 3 s and 18 s.
         work: folder for files that nobody keeps.
     """
 
     pack: str
     threads: int
-    clips: Path | None
-    frames: int
     full: bool
     work: Path
 
@@ -90,16 +84,11 @@ def _cell(value: object) -> str:
 
 
 def _circumstances(options: Options) -> dict[str, Any]:
-    load = os.getloadavg() if hasattr(os, "getloadavg") else ()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
-        "processors": os.cpu_count(),
-        "load_average": [round(value, 2) for value in load],
-        "threads": options.threads,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "machine": {**machine(), "threads": options.threads},
+        "versions": versions(),
         "pack": _pack(options.pack),
     }
 
@@ -109,15 +98,6 @@ def _pack(name: str) -> dict[str, str]:
 
     manifest = read_manifest(find_pack(name))
     return {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _commit() -> str:

@@ -1,0 +1,117 @@
+"""A pack's codec run on clips in training: closed loop, rounding with straight-through gradients.
+
+Both kinds of codec look the same from here: a `Step` a latent frame. The latent codec's target is
+the latent of the clean frames, the motion codec's the frames themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gencodec.latents import Autoencoder, split_blocks
+from gencodec.training.entropy import dead_zone_round
+from gencodec.transform import ANCHOR, LatentCodec, MotionCodec, MotionState, search_motion
+
+Codec = LatentCodec | MotionCodec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One latent frame of a clip, coded.
+
+    Attributes:
+        kind: ANCHOR or INTER.
+        symbols: [b, c, h, w] rounded.
+        hyper: [b, cz, hz, wz] before rounding.
+        target, decoded: latents [b, c, h, w] or frames [b, 3, 1 or 4, H, W].
+        features: of the decoder [b, f, h, w].
+    """
+
+    kind: int
+    symbols: Tensor
+    hyper: Tensor
+    target: Tensor
+    decoded: Tensor
+    features: Tensor
+
+
+def coded_steps(
+    codec: Codec, autoencoder: Autoencoder, frames: Tensor, anchor: Tensor, inter: Tensor
+) -> Iterator[Step]:
+    """Code a clip.
+
+    Args:
+        codec: latent or motion codec.
+        autoencoder: makes the latents for a latent codec.
+        frames: [b, 3, 1+4n, H, W] in -1..1.
+        anchor: quality indices [b] of the first latent frame.
+        inter: quality indices [b] of the others.
+    """
+    if isinstance(codec, MotionCodec):
+        yield from _motion_steps(codec, frames, anchor, inter)
+        return
+    with torch.no_grad():
+        latents = autoencoder.encode(frames)
+    state = codec.start(len(frames), *latents.shape[-2:])
+    for target in latents.unbind(2):
+        quality = anchor if state.kind == ANCHOR else inter
+        raw, kind = codec.analyse(target, state, quality), state.kind
+        symbols = dead_zone_round(raw)
+        decoded, features, state = codec.synthesise(symbols, state, quality)
+        yield Step(
+            kind=kind,
+            symbols=symbols,
+            hyper=codec.hyper_analyse(raw, kind),
+            target=target,
+            decoded=decoded,
+            features=features,
+        )
+
+
+def _motion_steps(
+    codec: MotionCodec, frames: Tensor, anchor: Tensor, inter: Tensor
+) -> Iterator[Step]:
+    state = MotionState()
+    before: Tensor | None = None
+    for target in split_blocks(frames):
+        quality = anchor if before is None else inter
+        motion = None if before is None else search_motion(before, target)
+        raw, kind = codec.analyse(target, motion, state, quality), state.kind
+        symbols = dead_zone_round(raw)  # vectors are whole numbers and stay what they are
+        decoded, features, state = codec.synthesise(symbols, state, quality)
+        yield Step(
+            kind=kind,
+            symbols=symbols,
+            hyper=codec.hyper_analyse(raw, kind),
+            target=target,
+            decoded=decoded,
+            features=features,
+        )
+        before = target[:, :, -1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedClip:
+    """What a decoder has of a clip: latents and features [b, ., t, h, w], pictures or None."""
+
+    latents: Tensor
+    features: Tensor
+    pictures: Tensor | None
+
+
+@torch.no_grad()
+def coded_clip(
+    codec: Codec, autoencoder: Autoencoder, frames: Tensor, quality: Tensor
+) -> CodedClip:
+    """Code a clip [b, 3, 1+4n, H, W] at one quality index [b] without counting bits."""
+    steps = list(coded_steps(codec, autoencoder, frames, quality, quality))
+    features = torch.stack([step.features for step in steps], 2)
+    if isinstance(codec, LatentCodec):
+        latents = torch.stack([step.decoded for step in steps], 2)
+        return CodedClip(latents=latents, features=features, pictures=None)
+    pictures = torch.cat([step.decoded for step in steps], 2).clamp(-1, 1)
+    return CodedClip(latents=autoencoder.encode(pictures), features=features, pictures=pictures)

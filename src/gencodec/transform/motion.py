@@ -1,0 +1,151 @@
+"""Motion of blocks: how the picture before a block of four frames moves through it.
+
+A motion field [b, 2, h, w] holds, for every 16 x 16 block, the displacement (x, y) in pixels from
+the fourth frame back to the reference; the frames between move at constant speed. Vectors are whole
+numbers: they are symbols.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLOCK = 16
+FRAMES = 4
+_REACH = 8  # of the full search, in pixels of the quarter-size picture
+_ROUNDS = 3  # of trying the neighbours' vectors
+_SMOOTHNESS = 0.02  # squared error a pixel that a vector's difference to its neighbours may cost
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def warp(picture: Tensor, motion: Tensor) -> Tensor:
+    """Move a picture [b, 3, H, W] along a motion field: frames [b, 3, 4, H, W].
+
+    The field changes from block to block within a few pixels, so that no edge is torn. Where it is
+    zero the picture comes back bit for bit: the rounding of sampling would add up over a group.
+    """
+    field = F.interpolate(motion, scale_factor=BLOCK, mode="nearest")
+    field = F.avg_pool2d(F.pad(field, (3, 3, 3, 3), mode="replicate"), 7, stride=1)
+    shares = torch.arange(1, FRAMES + 1, device=picture.device) / FRAMES
+    still = (field == 0).all(1, keepdim=True)
+    frames = [torch.where(still, picture, _sample(picture, field * share)) for share in shares]
+    return torch.stack(frames, 2)
+
+
+def _sample(picture: Tensor, field: Tensor, mode: str = "bicubic") -> Tensor:
+    """Sample a picture [b, c, H, W] at every position plus its displacement [b, 2, H, W]."""
+    _, _, height, width = picture.shape
+    x = torch.arange(width, device=picture.device) + field[:, 0]
+    y = torch.arange(height, device=picture.device)[:, None] + field[:, 1]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+    return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+@torch.no_grad()
+def search_motion(reference: Tensor, frames: Tensor) -> Tensor:
+    """Find the motion field [b, 2, h, w] of four frames.
+
+    A full search at a quarter of the size, finer steps around its result at half and full size, and
+    rounds in which every block tries its neighbours' vectors.
+
+    Args:
+        reference: the picture before the frames [b, 3, H, W] in -1..1.
+        frames: [b, 3, 4, H, W].
+    """
+    weights = reference.new_tensor(_LUMA).view(1, 3, 1, 1)
+    first = (reference * weights).sum(1, keepdim=True)
+    luma = (frames[:, :, 1::2] * weights[..., None]).sum(1)  # the second and the fourth frame
+    pyramid = [(first, luma)]
+    for _ in range(2):
+        first, luma = F.avg_pool2d(first, 2), F.avg_pool2d(luma, 2)
+        pyramid.append((first, luma))
+    motion = _full_search(*pyramid[2])
+    for level in (2, 1, 0):
+        block = BLOCK >> level
+        if level < 2:
+            motion = motion * 2
+        motion = _refine(*pyramid[level], motion, block)
+    return motion
+
+
+def _full_search(reference: Tensor, frames: Tensor) -> Tensor:
+    """Try every whole displacement of the small picture on every block."""
+    block = BLOCK // 4
+    b, _, height, width = reference.shape
+    best = reference.new_full((b, 1, height // block, width // block), torch.inf)
+    motion = reference.new_zeros(b, 2, height // block, width // block)
+    reach = range(-_REACH, _REACH + 1)
+    for dx, dy in sorted(
+        ((x, y) for x in reach for y in reach), key=lambda v: v[0] ** 2 + v[1] ** 2
+    ):
+        vector = reference.new_tensor([dx, dy]).view(1, 2, 1, 1)
+        half, full = _shift(reference, dx / 2, dy / 2), _shift(reference, dx, dy)
+        error = F.avg_pool2d(
+            (torch.cat([half, full], 1) - frames).square().mean(1, keepdim=True), block
+        )
+        error = error + _SMOOTHNESS / 4 * vector.abs().sum()
+        motion = torch.where(error < best, vector, motion)
+        best = torch.minimum(error, best)
+    return motion
+
+
+def _shift(picture: Tensor, dx: float, dy: float) -> Tensor:
+    """Sample a picture [b, 1, H, W] at a displacement of whole or half pixels."""
+    pad = _REACH + 1
+    padded = F.pad(picture, (pad, pad, pad, pad), mode="replicate")
+    height, width = picture.shape[2:]
+
+    def whole(x: int, y: int) -> Tensor:
+        return padded[:, :, pad + y : pad + y + height, pad + x : pad + x + width]
+
+    x, y = int(dx // 1), int(dy // 1)
+    if dx != x:
+        padded = (padded + padded.roll(-1, 3)) / 2
+    if dy != y:
+        padded = (padded + padded.roll(-1, 2)) / 2
+    return whole(x, y)
+
+
+def _refine(reference: Tensor, frames: Tensor, motion: Tensor, block: int) -> Tensor:
+    """Improve vectors by their neighbours' and by steps of one pixel of this level."""
+    best = _cost(reference, frames, motion, motion, block)
+    steps = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+    for _ in range(_ROUNDS):
+        around = _neighbours(motion)
+        candidates = [*around, torch.zeros_like(motion)]
+        for candidate in candidates:
+            motion, best = _better(reference, frames, candidate, motion, best, block)
+    for step in steps:
+        candidate = motion + motion.new_tensor(step).view(1, 2, 1, 1)
+        motion, best = _better(reference, frames, candidate, motion, best, block)
+    return motion
+
+
+def _better(
+    reference: Tensor, frames: Tensor, candidate: Tensor, motion: Tensor, best: Tensor, block: int
+) -> tuple[Tensor, Tensor]:
+    error = _cost(reference, frames, candidate, motion, block)
+    return torch.where(error < best, candidate, motion), torch.minimum(error, best)
+
+
+def _neighbours(motion: Tensor) -> list[Tensor]:
+    """Return the vectors to the left, right, above and below of every block."""
+    padded = F.pad(motion, (1, 1, 1, 1), mode="replicate")
+    return [
+        padded[:, :, 1:-1, :-2],
+        padded[:, :, 1:-1, 2:],
+        padded[:, :, :-2, 1:-1],
+        padded[:, :, 2:, 1:-1],
+    ]
+
+
+def _cost(reference: Tensor, frames: Tensor, motion: Tensor, field: Tensor, block: int) -> Tensor:
+    """Squared error a pixel [b, 1, h, w] plus the price of differing from the neighbours."""
+    wide = F.interpolate(motion, scale_factor=block, mode="nearest")
+    moved = [_sample(reference, wide * share, "bilinear") for share in (0.5, 1.0)]
+    error = F.avg_pool2d((torch.cat(moved, 1) - frames).square().mean(1, keepdim=True), block)
+    roughness = sum(
+        (motion - n).abs().clamp(max=4).sum(1, keepdim=True) for n in _neighbours(field)
+    )
+    return error + _SMOOTHNESS / 16 * roughness

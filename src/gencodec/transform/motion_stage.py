@@ -1,0 +1,145 @@
+"""The door of the motion codec: uint8 frames in, integer symbols out, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gencodec.execution import Execution, memory_errors
+from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
+from gencodec.transform.motion import search_motion
+from gencodec.transform.motion_codec import MotionCodec, MotionState
+from gencodec.transform.picture import STRIDE
+from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, integers
+
+_DEAD_ZONES = (0.12, 0.12)  # of the anchor and the others; an encoder's choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionSource:
+    """Frames [T, H, W, 3], and the motion [t - 1, 2, h, w] of each block of four, in pixels."""
+
+    rgb: NDArray[np.uint8]
+    motion: NDArray[np.int16]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the motion."""
+        return self.motion.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.rgb.nbytes + self.motion.nbytes
+
+
+class MotionStage:
+    """Runs a `MotionCodec` over one group at a time; always in float32.
+
+    Frames are padded to whole blocks: the last frame is repeated in time, edges in space.
+
+    Args:
+        codec: the networks.
+        execution: where they run.
+        analyse: maps frames [T, H, W, 3] to normalised latents [c, t, h, w].
+    """
+
+    def __init__(self, codec: MotionCodec, execution: Execution, analyse: Analyse) -> None:
+        self.config = codec.config
+        self._analyse = analyse
+        self._codec = codec.to(execution.device).eval()
+        self._device = execution.device
+
+    @torch.inference_mode()
+    def prepare(self, rgb: NDArray[np.uint8]) -> MotionSource:
+        """Find the motion of a group's frames [T, H, W, 3]."""
+        t, h, w = latent_shape(len(rgb), rgb.shape[1], rgb.shape[2], STRIDE)
+        motion = np.zeros((t - 1, 2, h, w), np.int16)
+        for index in range(1, t):
+            with memory_errors():
+                before = self._block(rgb, index - 1)[:, :, -1]
+                found = search_motion(before, self._block(rgb, index))
+            motion[index - 1] = found[0].cpu().numpy()
+        return MotionSource(rgb=rgb, motion=motion)
+
+    @torch.inference_mode()
+    def encode(
+        self, source: MotionSource, quality: GroupQuality, write: WriteFrame
+    ) -> Reconstruction:
+        """Code a group in a closed loop.
+
+        Args:
+            source: from `prepare`.
+            quality: quality indices of its latent frames.
+            write: called once a latent frame with symbols [c, h, w], hyper symbols [cz, hz, wz]
+                and the quality index; returns the symbols as the decoder will see them.
+        """
+
+        def symbols(t: int, state: MotionState) -> Tensor:
+            index = self._quality(quality.of(t))
+            motion = self._tensor(source.motion[t - 1]) if t else None
+            raw = self._codec.analyse(self._block(source.rgb, t), motion, state, index)
+            hyper = self._codec.hyper_analyse(raw, state.kind)
+            zone = _DEAD_ZONES[state.kind]
+            return self._tensor(write(integers(raw, zone), integers(hyper, 0.0), quality.of(t)))
+
+        return self._run(len(source.motion) + 1, quality, symbols)
+
+    @torch.inference_mode()
+    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
+        """Rebuild a group from the symbols [c, h, w] of its latent frames."""
+        return self._run(len(symbols), quality, lambda t, _state: self._tensor(symbols[t]))
+
+    def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
+        """Return the normalised latents [c, t, h, w] of a reconstruction."""
+        if coded.pictures is None:
+            raise TypeError("a motion codec rebuilds pictures")
+        return self._analyse(coded.pictures)
+
+    def clean_latents(self, source: MotionSource) -> NDArray[np.float32]:
+        """Return the normalised latents [c, t, h, w] of a source."""
+        return self._analyse(source.rgb)
+
+    def _run(
+        self, count: int, quality: GroupQuality, symbols: Callable[[int, MotionState], Tensor]
+    ) -> Reconstruction:
+        state = MotionState()
+        pictures: list[NDArray[np.uint8]] = []
+        features: list[Tensor] = []
+        for t in range(count):
+            y = symbols(t, state)
+            with memory_errors():
+                frames, feature, state = self._codec.synthesise(
+                    y, state, self._quality(quality.of(t))
+                )
+            pixels = ((frames[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+            pictures.append(pixels.permute(1, 2, 3, 0).cpu().numpy())
+            features.append(feature)
+        return Reconstruction(
+            features=torch.stack(features, 2)[0].float().cpu().numpy(),
+            pictures=np.concatenate(pictures),
+        )
+
+    def _block(self, rgb: NDArray[np.uint8], index: int) -> Tensor:
+        """Return frames [1, 3, 1 or 4, H', W'] in -1..1 of a latent frame, padded."""
+        start = 1 + (index - 1) * TEMPORAL_STRIDE if index else 0
+        count = TEMPORAL_STRIDE if index else 1
+        part = torch.from_numpy(np.ascontiguousarray(rgb[start : start + count]))
+        x = part.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        bottom, right = -x.shape[2] % STRIDE, -x.shape[3] % STRIDE
+        x = F.pad(x, (0, right, 0, bottom), mode="replicate")
+        if len(x) < count:
+            x = torch.cat([x, x[-1:].expand(count - len(x), -1, -1, -1)])
+        return x.transpose(0, 1)[None]
+
+    def _quality(self, index: int) -> Tensor:
+        return torch.tensor([index], device=self._device)
+
+    def _tensor(self, symbols: NDArray[np.int16]) -> Tensor:
+        return torch.from_numpy(symbols.astype(np.float32)).to(self._device)[None]

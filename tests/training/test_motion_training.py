@@ -1,0 +1,206 @@
+"""Training a motion codec: its start in closed form, its loop, its optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tests import tiny
+from torch import Tensor, nn
+
+from gencodec.geometry import GroupQuality
+from gencodec.packs.models import Models, build_codec
+from gencodec.transform import INTER, MotionCodec, MotionStage
+
+
+def clip(frames: int, width: int = 48, height: int = 32) -> NDArray[np.uint8]:
+    return np.stack(tiny.clip(width, height, frames))
+
+
+def tensor(rgb: NDArray[np.uint8]) -> Tensor:
+    """Frames [T, H, W, 3] as training sees them, [1, 3, T, H, W]."""
+    return torch.from_numpy(rgb).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+
+
+@pytest.fixture
+def bench(training: ModuleType) -> Any:  # noqa: ANN401
+    """The tiny motion pack as training starts it."""
+    torch.manual_seed(0)
+    made = training.trainer._workbench(tiny.MOTION_COMPONENTS, None, None, torch.device("cpu"))
+    tiny.set_linear_path(made.autoencoder.linear)
+    tiny.set_codec(made.codec)
+    return made
+
+
+# -- the codec in training -------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_training_sees_the_symbols_that_the_encoder_writes(
+    training: ModuleType, motion_models: Models
+) -> None:
+    stage: Any = motion_models.transform
+    assert isinstance(stage, MotionStage)
+    rgb = clip(9)
+    written: list[NDArray[np.int32]] = []
+
+    def write(y: NDArray[np.int32], _z: Any, _quality: int) -> NDArray[np.int16]:  # noqa: ANN401
+        written.append(y)
+        return y.astype(np.int16)
+
+    coded: Any = stage.encode(stage.prepare(rgb), GroupQuality(anchor=40, inter=25), write)
+    indices = torch.tensor([40]), torch.tensor([25])
+    steps = list(training.coding.coded_steps(stage._codec, None, tensor(rgb), *indices))
+    assert [step.kind for step in steps] == [0, INTER, INTER]
+    for t, step in enumerate(steps):
+        assert np.array_equal(step.symbols[0].numpy(), written[t])
+        assert np.allclose(step.features[0].numpy(), coded.features[:, t], atol=1e-4)
+    shown = torch.cat([step.decoded for step in steps], 2)[0].permute(1, 2, 3, 0).clamp(-1, 1)
+    assert np.abs((shown.numpy() + 1) * 127.5 - coded.pictures).max() < 0.51
+
+
+@pytest.mark.parametrize("name", ["PictureTraining", "MotionTraining"])
+def test_every_parameter_of_a_stage_gets_a_gradient(
+    name: str,
+    training: ModuleType,
+    bench: Any,  # noqa: ANN401
+) -> None:
+    bench = replace(bench, lpips=lambda made, true: (made - true).abs().mean((1, 2, 3)))
+    stage = getattr(training.stages, name)(bench)
+    frames = tensor(clip(9)).expand(2, -1, -1, -1, -1)
+    loss, numbers = stage.loss(frames)
+    loss.backward()
+    assert np.isfinite(float(loss.detach()))
+    assert numbers["bpp"] > 0
+    rated = [p for rate in stage.rates() for p in rate.parameters]
+    codec = {id(p): key for key, p in bench.codec.named_parameters()}
+    expected = {codec[id(p)] for p in rated if id(p) in codec}
+    assert {key for key, p in bench.codec.named_parameters() if p.grad is not None} == expected
+    assert all(torch.isfinite(p.grad).all() for p in rated if p.grad is not None)
+    trained = [p for p in stage.trained.parameters() if p.requires_grad]
+    assert {id(p) for p in rated} == {id(p) for p in trained}
+    assert len(rated) == len({id(p) for p in rated})
+
+
+def test_the_kinds_of_parameters_train_at_their_own_rates(
+    training: ModuleType,
+    bench: Any,  # noqa: ANN401
+) -> None:
+    stage = training.stages.MotionTraining(bench)
+    names = {id(p): key for key, p in stage.trained.named_parameters()}
+    muon, slow, fast, others = ({names[id(p)] for p in r.parameters} for r in stage.rates())
+    assert "codec.filter.pixels.weight" in muon
+    assert slow == {"codec.analysis.weight", "codec.synthesis.weight"}
+    assert fast == {"codec.residual_steps"}
+    assert "codec.filter_gains" in others
+    assert [rate.muon for rate in stage.rates()] == [True, False, False, False]
+
+
+# -- the start -------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures("fit_from_few")
+def test_the_fitted_codec_describes_what_it_was_fitted_to(training: ModuleType) -> None:
+    """Both transforms are orthonormal, each with its inverse, and know what they saw."""
+    codec = build_codec(tiny.MOTION_COMPONENTS["transform"])
+    assert isinstance(codec, MotionCodec)
+    crops = torch.cat([tensor(clip(5, 48, 48)), tensor(clip(5, 48, 48)[::-1].copy())])
+    training.linear.fit_motion_codec(codec, repeat(crops), 1)
+    picture = codec.picture
+    for analysis, synthesis in (
+        (picture.linear_analysis, picture.linear_synthesis),
+        (codec.analysis, codec.synthesis),
+    ):
+        forth, back = analysis.weight.flatten(1), synthesis.weight.flatten(1)
+        assert torch.equal(forth, back.T)
+        assert torch.allclose(forth @ forth.T, torch.eye(len(forth)), atol=1e-4)
+    gain = torch.zeros(2, 8, 1, 1)
+    coefficients = picture.analyse(crops[:, :, 0], gain)
+    error = picture.synthesise(coefficients, gain) - crops[:, :, 0]
+    assert error.square().mean() < 0.05 * crops[:, :, 0].var()  # 18 blocks, ten directions
+
+
+# -- the optimiser ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(24, 8), (8, 24), (1, 5), (6, 6)])
+def test_orthogonal_keeps_directions_and_evens_out_their_strength(
+    shape: tuple[int, int], training: ModuleType
+) -> None:
+    torch.manual_seed(0)
+    left, _ = torch.linalg.qr(torch.randn(shape[0], min(shape)))
+    right, _ = torch.linalg.qr(torch.randn(shape[1], min(shape)))
+    strengths = torch.logspace(-1, 1, min(shape))
+    found = training.optimiser.orthogonal(left * strengths @ right.T)
+    assert found.shape == shape
+    cross = left.T @ found @ right
+    assert (cross.diagonal() - 1).abs().max() < 0.35
+    assert (cross - torch.diag(cross.diagonal())).abs().max() < 1e-3
+    assert not training.optimiser.orthogonal(torch.zeros(shape)).any()
+
+
+def test_without_muon_it_is_adam(training: ModuleType) -> None:
+    torch.manual_seed(0)
+    ours = nn.Parameter(torch.randn(5, 3))
+    theirs = nn.Parameter(ours.detach().clone())
+    mine = training.optimiser.Optimiser([{"params": [ours]}])
+    adam = torch.optim.Adam([theirs], lr=0.01, betas=(0.9, 0.99), eps=1e-10)
+    mine.param_groups[0]["lr"] = 0.01
+    for _ in range(4):
+        for optimiser, parameter in ((mine, ours), (adam, theirs)):
+            optimiser.zero_grad()
+            torch.autograd.backward(parameter.pow(4).sum())
+            optimiser.step()
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+class Regression:
+    """A stage of its own: a matrix by Muon, the rest by Adam."""
+
+    name = "regression"
+
+    def __init__(self, training: ModuleType) -> None:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(6, 4, 1), nn.SiLU(), nn.Conv2d(4, 6, 1))
+        self.trained = nn.ModuleDict({"network": network})
+        self._rate = training.loop.Rate
+
+    def rates(self) -> list[Any]:
+        matrices = [p for p in self.trained.parameters() if p.dim() > 1]
+        others = [p for p in self.trained.parameters() if p.dim() == 1]
+        return [self._rate(matrices, 2.0, muon=True), self._rate([]), self._rate(others)]
+
+    def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        return (self.trained["network"](frames) - frames).square().mean(), {}
+
+
+def steps(training: ModuleType, path: Path, first: int, last: int) -> tuple[Any, list[float]]:
+    """Train from the checkpoint at `path`, if there is one, and leave another there."""
+    checkpoint = training.loop.Checkpoint(stage := Regression(training), path)
+    assert checkpoint.step == first
+    losses = []
+    for k in range(first, last):
+        frames = torch.randn(2, 6, 3, 3, generator=torch.Generator().manual_seed(k % 3))
+        losses.append(training.loop._train_step(stage, checkpoint, frames, 0.02)["loss"])
+    checkpoint.save()
+    return checkpoint, losses
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(training: ModuleType, tmp_path: Path) -> None:
+    """Weights, averages and the moments of both optimisers."""
+    whole, losses = steps(training, tmp_path / "whole", 0, 24)
+    _, first = steps(training, tmp_path / "parts", 0, 9)
+    parts, second = steps(training, tmp_path / "parts", 9, 24)
+    assert first + second == losses
+    assert sum(losses[-6:]) < 0.7 * sum(losses[:6])
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert all(torch.equal(value, parts.average[key]) for key, value in whole.average.items())

@@ -1,0 +1,129 @@
+"""Motion of blocks: what the search finds, and what warping does with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gencodec.transform.motion import search_motion, warp
+
+
+def texture(height: int, width: int, seed: int = 0) -> Tensor:
+    """Smooth random pictures [1, 3, H, W] in about -1..1."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, 3, height // 4, width // 4, generator=generator)
+    fine = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)
+    return 0.5 * fine
+
+
+def moved(x: int, y: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A picture and the four frames after it, through which it moves by (x, y)."""
+    canvas, margin = texture(height + 64, width + 64), 32
+
+    def cut(share: float) -> Tensor:
+        top, left = margin + round(share * y), margin + round(share * x)
+        return canvas[:, :, top : top + height, left : left + width]
+
+    return cut(0), torch.stack([cut(k / 4) for k in range(1, 5)], 2)
+
+
+@pytest.mark.parametrize("vector", [(0, 0), (6, -2), (-14, 10), (28, -20), (2, 0), (0, -8)])
+def test_the_search_finds_a_known_translation(vector: tuple[int, int]) -> None:
+    """In the blocks whose content was in the picture before; all agree."""
+    before, frames = moved(*vector, 96, 128)
+    motion = search_motion(before, frames)
+    assert motion.shape == (1, 2, 6, 8)
+    inner = motion[0, :, 2:4, 2:6].flatten(1)
+    assert torch.equal(inner, torch.tensor(vector).float()[:, None].expand_as(inner))
+
+
+@pytest.mark.parametrize("kind", ["texture", "flat", "noise"])
+def test_what_is_still_has_no_motion(kind: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    before = {
+        "texture": texture(48, 64),
+        "flat": torch.full((1, 3, 48, 64), 0.3),
+        "noise": torch.rand(1, 3, 48, 64, generator=generator) * 2 - 1,
+    }[kind]
+    frames = before.unsqueeze(2).expand(-1, -1, 4, -1, -1)
+    assert not search_motion(before, frames).any()
+
+
+def test_vectors_are_whole_numbers_whatever_is_shown() -> None:
+    generator = torch.Generator().manual_seed(2)
+    before, frames = (torch.rand(2, 3, *s, generator=generator) for s in ((32, 48), (4, 32, 48)))
+    motion = search_motion(before, frames)
+    assert motion.shape == (2, 2, 2, 3)
+    assert torch.equal(motion, motion.round())
+    assert motion.abs().max() < 64
+
+
+def test_moving_the_picture_by_what_was_found_predicts_the_frames() -> None:
+    before, frames = moved(8, -4, 64, 96)
+    predicted = warp(before, search_motion(before, frames))
+    still = before.unsqueeze(2).expand_as(frames)
+    errors = [(each - frames)[..., 16:48, 16:80].square().mean() for each in (predicted, still)]
+    assert errors[0] < 1e-3 * errors[1]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 80), (16, 656)])
+def test_zero_motion_gives_the_picture_back_bit_for_bit(size: tuple[int, int]) -> None:
+    """Any rounding would add up over a group."""
+    picture = texture(*size)
+    frames = warp(picture, torch.zeros(1, 2, size[0] // 16, size[1] // 16))
+    assert torch.equal(frames, picture.unsqueeze(2).expand(-1, -1, 4, -1, -1))
+
+
+def test_a_whole_motion_is_a_shift_at_constant_speed() -> None:
+    """The picture of the position plus the vector; edges are repeated."""
+    picture = texture(48, 80)
+    vectors = torch.tensor([[4.0, -8.0], [-12.0, 4.0]]).view(2, 2, 1, 1).expand(-1, -1, 3, 5)
+    frames = warp(picture.expand(2, -1, -1, -1), vectors)
+    wide = F.pad(picture, (16, 16, 16, 16), mode="replicate")
+    for sample, (x, y) in zip(frames, ((1, -2), (-3, 1)), strict=True):
+        for k in range(1, 5):
+            expected = wide[0, :, 16 + k * y : 64 + k * y, 16 + k * x : 96 + k * x]
+            assert torch.allclose(sample[:, k - 1], expected, atol=1e-3)
+
+
+def test_between_pixels_it_samples_as_the_specification_says() -> None:
+    """networks-1, N4: smoothed vectors, cubic weights with a = -0.75, taps kept inside."""
+    generator = torch.Generator().manual_seed(3)
+    vectors = torch.randint(-20, 21, (1, 2, 2, 3), generator=generator).float()
+    picture = texture(32, 48)
+    frames = warp(picture, vectors)[0].numpy()
+    wide = np.pad(vectors[0].numpy().repeat(16, 1).repeat(16, 2), ((0, 0), (3, 3), (3, 3)), "edge")
+    near = [wide[:, row : row + 32, left : left + 48] for row in range(7) for left in range(7)]
+    field = np.mean(near, 0)
+    for k in range(1, 5):
+        x, y = field * k / 4 + np.indices((32, 48))[::-1]
+        expected = np.zeros((3, 32, 48))
+        for row in range(-1, 3):
+            for column in range(-1, 3):
+                top, left = np.floor(y) + row, np.floor(x) + column
+                taps = picture[0].numpy()[
+                    :, np.clip(top, 0, 31).astype(int), np.clip(left, 0, 47).astype(int)
+                ]
+                expected += taps * cubic(y - top) * cubic(x - left)
+        assert np.allclose(frames[:, k - 1], expected, atol=1e-3)
+
+
+def cubic(distance: Any) -> Any:  # noqa: ANN401
+    """Weight of a tap."""
+    a, d = -0.75, np.abs(distance)
+    near, far = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * (d**3 - 5 * d**2 + 8 * d - 4)
+    return np.where(d <= 1, near, far)
+
+
+def test_a_vector_reaches_three_pixels_beyond_its_block() -> None:
+    picture, motion = texture(48, 48), torch.zeros(1, 2, 3, 3)
+    motion[:, :, 1, 1] = 12
+    changed = (warp(picture, motion) != picture.unsqueeze(2)).any(2).any(1)[0]
+    assert changed[13:35, 13:35].float().mean() > 0.9
+    changed[13:35, 13:35] = False
+    assert not changed.any()
