@@ -23,7 +23,7 @@ def show(console: Console, results: Results) -> None:
     click.echo(f"at the same bytes{several}")
     rows = list(_means(results, metrics))
     console.table(
-        ("codec:", "asked bpp", "bpp", *(_label(each) for each in metrics), "clips", "note:"),
+        ("codec:", "asked bpp", "bpp", "reached", *map(_label, metrics), "note:"),
         rows,
         red=[number for number, row in enumerate(rows) if row[-1]],
     )
@@ -50,7 +50,7 @@ def _chosen(results: Results) -> list[MetricInfo]:
 
 
 def _means(results: Results, metrics: Sequence[MetricInfo]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each codec and rate; the last cell says what failed."""
+    """Yield a row for each codec and rate, how many clips came near it, and what failed."""
     rates = sorted({point.target_bpp for point in results.points}, reverse=True)
     for codec in results.codecs:
         for rate in rates:
@@ -65,8 +65,8 @@ def _means(results: Results, metrics: Sequence[MetricInfo]) -> Iterator[tuple[st
                 codec.label,
                 f"{rate:g}",
                 _mean([point.bpp for point in good], "{:.4f}"),
+                f"{sum(point.reached for point in good)}/{len(points)}",
                 *(_mean(_values(good, each.name), "{:.4g}") for each in metrics),
-                f"{len(good)}/{len(points)}",
                 "; ".join(errors),
             )
 

@@ -81,7 +81,8 @@ class Encoder:
 class Peer:
     """An encoder, where it is found, and whether it codes at half the width and height.
 
-    What is coded at half size is made smaller and, after decoding, larger again by Lanczos.
+    What is coded at half size is made smaller and, after decoding, larger again by Lanczos; at
+    equal bytes that gave better pictures than making it smaller by area.
     """
 
     name: str

@@ -7,6 +7,8 @@ numbers: they are symbols.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +18,7 @@ FRAMES = 4
 _REACH = 8  # of the full search, in pixels of the quarter-size picture
 _ROUNDS = 3  # of trying the neighbours' vectors
 _SMOOTHNESS = 0.02  # squared error a pixel that a vector's difference to its neighbours may cost
+_COARSE_SMOOTHNESS = 0.1
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -53,25 +56,72 @@ def search_motion(reference: Tensor, frames: Tensor) -> Tensor:
         reference: the picture before the frames [b, 3, H, W] in -1..1.
         frames: [b, 3, 4, H, W].
     """
-    weights = reference.new_tensor(_LUMA).view(1, 3, 1, 1)
-    first = (reference * weights).sum(1, keepdim=True)
-    luma = (frames[:, :, 1::2] * weights[..., None]).sum(1)  # the second and the fourth frame
-    pyramid = [(first, luma)]
+    pyramid = [_level(reference, frames)]
     for _ in range(2):
-        first, luma = F.avg_pool2d(first, 2), F.avg_pool2d(luma, 2)
-        pyramid.append((first, luma))
-    motion = _full_search(*pyramid[2])
-    for level in (2, 1, 0):
-        block = BLOCK >> level
-        if level < 2:
+        pyramid.append(pyramid[-1].half())
+    motion = _full_search(pyramid[2])
+    for level in reversed(pyramid):
+        if level is not pyramid[2]:
             motion = motion * 2
-        motion = _refine(*pyramid[level], motion, block)
+        motion = _closer(level, _smoother(level, motion))
     return motion
 
 
-def _full_search(reference: Tensor, frames: Tensor) -> Tensor:
+@torch.no_grad()
+def smooth_motion(reference: Tensor, frames: Tensor, motion: Tensor) -> Tensor:
+    """Make a found motion field cheaper, for qualities at which vectors are most of the bits.
+
+    Args:
+        reference: the picture before the frames [b, 3, H, W] in -1..1.
+        frames: [b, 3, 4, H, W].
+        motion: from `search_motion`.
+    """
+    return _smoother(_level(reference, frames, smoothness=_COARSE_SMOOTHNESS), motion)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Level:
+    """Luma of a reference [b, 1, H, W] and of two of four frames [b, 2, H, W] at some size.
+
+    Attributes:
+        reference, frames: pictures.
+        block: side of a block in pixels of this size.
+        smoothness: squared error a pixel that a vector's difference to its neighbours may cost.
+    """
+
+    reference: Tensor
+    frames: Tensor
+    block: int = BLOCK
+    smoothness: float = _SMOOTHNESS
+
+    def half(self) -> _Level:
+        """Return the level at half the size."""
+        pictures = (F.avg_pool2d(x, 2) for x in (self.reference, self.frames))
+        reference, frames = pictures
+        return replace(self, reference=reference, frames=frames, block=self.block // 2)
+
+    def cost(self, motion: Tensor, field: Tensor) -> Tensor:
+        """Squared error a pixel [b, 1, h, w] of vectors, plus the price of leaving `field`."""
+        wide = F.interpolate(motion, scale_factor=self.block, mode="nearest")
+        moved = [_sample(self.reference, wide * share, "bilinear") for share in (0.5, 1.0)]
+        error = (torch.cat(moved, 1) - self.frames).square().mean(1, keepdim=True)
+        rough = [(motion - n).abs().clamp(max=4).sum(1, keepdim=True) for n in _neighbours(field)]
+        return F.avg_pool2d(error, self.block) + self.smoothness / 16 * torch.stack(rough).sum(0)
+
+
+def _level(reference: Tensor, frames: Tensor, smoothness: float = _SMOOTHNESS) -> _Level:
+    """Return the luma of a picture [b, 3, H, W] and of the second and fourth of its followers."""
+    weights = reference.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return _Level(
+        reference=(reference * weights).sum(1, keepdim=True),
+        frames=(frames[:, :, 1::2] * weights[..., None]).sum(1),
+        smoothness=smoothness,
+    )
+
+
+def _full_search(level: _Level) -> Tensor:
     """Try every whole displacement of the small picture on every block."""
-    block = BLOCK // 4
+    reference, frames, block = level.reference, level.frames, level.block
     b, _, height, width = reference.shape
     best = reference.new_full((b, 1, height // block, width // block), torch.inf)
     motion = reference.new_zeros(b, 2, height // block, width // block)
@@ -84,7 +134,7 @@ def _full_search(reference: Tensor, frames: Tensor) -> Tensor:
         error = F.avg_pool2d(
             (torch.cat([half, full], 1) - frames).square().mean(1, keepdim=True), block
         )
-        error = error + _SMOOTHNESS / 4 * vector.abs().sum()
+        error = error + level.smoothness / 4 * vector.abs().sum()
         motion = torch.where(error < best, vector, motion)
         best = torch.minimum(error, best)
     return motion
@@ -107,25 +157,28 @@ def _shift(picture: Tensor, dx: float, dy: float) -> Tensor:
     return whole(x, y)
 
 
-def _refine(reference: Tensor, frames: Tensor, motion: Tensor, block: int) -> Tensor:
-    """Improve vectors by their neighbours' and by steps of one pixel of this level."""
-    best = _cost(reference, frames, motion, motion, block)
-    steps = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+def _smoother(level: _Level, motion: Tensor) -> Tensor:
+    """Let every block try its neighbours' vectors, and none."""
+    best = level.cost(motion, motion)
     for _ in range(_ROUNDS):
-        around = _neighbours(motion)
-        candidates = [*around, torch.zeros_like(motion)]
-        for candidate in candidates:
-            motion, best = _better(reference, frames, candidate, motion, best, block)
-    for step in steps:
+        for candidate in [*_neighbours(motion), torch.zeros_like(motion)]:
+            motion, best = _better(level, candidate, motion, best)
+    return motion
+
+
+def _closer(level: _Level, motion: Tensor) -> Tensor:
+    """Let every block try steps of one pixel of this level."""
+    best = level.cost(motion, motion)
+    for step in [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]:
         candidate = motion + motion.new_tensor(step).view(1, 2, 1, 1)
-        motion, best = _better(reference, frames, candidate, motion, best, block)
+        motion, best = _better(level, candidate, motion, best)
     return motion
 
 
 def _better(
-    reference: Tensor, frames: Tensor, candidate: Tensor, motion: Tensor, best: Tensor, block: int
+    level: _Level, candidate: Tensor, motion: Tensor, best: Tensor
 ) -> tuple[Tensor, Tensor]:
-    error = _cost(reference, frames, candidate, motion, block)
+    error = level.cost(candidate, motion)
     return torch.where(error < best, candidate, motion), torch.minimum(error, best)
 
 
@@ -138,14 +191,3 @@ def _neighbours(motion: Tensor) -> list[Tensor]:
         padded[:, :, :-2, 1:-1],
         padded[:, :, 2:, 1:-1],
     ]
-
-
-def _cost(reference: Tensor, frames: Tensor, motion: Tensor, field: Tensor, block: int) -> Tensor:
-    """Squared error a pixel [b, 1, h, w] plus the price of differing from the neighbours."""
-    wide = F.interpolate(motion, scale_factor=block, mode="nearest")
-    moved = [_sample(reference, wide * share, "bilinear") for share in (0.5, 1.0)]
-    error = F.avg_pool2d((torch.cat(moved, 1) - frames).square().mean(1, keepdim=True), block)
-    roughness = sum(
-        (motion - n).abs().clamp(max=4).sum(1, keepdim=True) for n in _neighbours(field)
-    )
-    return error + _SMOOTHNESS / 16 * roughness

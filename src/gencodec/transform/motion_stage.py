@@ -13,12 +13,14 @@ from torch import Tensor
 
 from gencodec.execution import Execution, memory_errors
 from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
-from gencodec.transform.motion import search_motion
+from gencodec.transform.motion import search_motion, smooth_motion
 from gencodec.transform.motion_codec import MotionCodec, MotionState
 from gencodec.transform.picture import STRIDE
 from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, integers
 
-_DEAD_ZONES = (0.12, 0.12)  # of the anchor and the others; an encoder's choice
+# An encoder's choices: at low qualities symbols round to zero more often, and motion is smoother.
+_DEAD_ZONE, _WIDER, _WIDER_BELOW = 0.12, 0.16, 10
+_SMOOTH_BELOW = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +84,14 @@ class MotionStage:
         """
 
         def symbols(t: int, state: MotionState) -> Tensor:
-            index = self._quality(quality.of(t))
+            index, frames = self._quality(quality.of(t)), self._block(source.rgb, t)
             motion = self._tensor(source.motion[t - 1]) if t else None
-            raw = self._codec.analyse(self._block(source.rgb, t), motion, state, index)
+            if motion is not None and quality.of(t) < _SMOOTH_BELOW:
+                before = self._block(source.rgb, t - 1)[:, :, -1]
+                motion = smooth_motion(before, frames, motion)
+            raw = self._codec.analyse(frames, motion, state, index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
-            zone = _DEAD_ZONES[state.kind]
+            zone = _DEAD_ZONE + _WIDER * max(0.0, 1 - quality.of(t) / _WIDER_BELOW)
             return self._tensor(write(integers(raw, zone), integers(hyper, 0.0), quality.of(t)))
 
         return self._run(len(source.motion) + 1, quality, symbols)
