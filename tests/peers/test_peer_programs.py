@@ -102,7 +102,7 @@ def test_what_a_failing_program_says_is_told(path: Path, tmp_path: Path) -> None
 
 
 def test_a_program_is_asked_for_its_version(path: Path) -> None:
-    (path / "product").write_bytes(b"")
+    (path / "ffmpeg").write_text("#!/bin/sh\n")
     assert programs.program_version("ffmpeg") == ""
     (path / "ffmpeg").write_text("#!/bin/sh\necho ffmpeg version 9 of today\necho more\n")
     assert programs.program_version("ffmpeg") == "ffmpeg version 9 of today"
