@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gencodec.container import GroupRecord, Header, Limits, Reader
 from gencodec.errors import SourceError, UnsupportedError
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder
+from gencodec.group_coder import GroupCoder, Latents
 from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
 from gencodec.refine import TilePlan
+from gencodec.transform import Reconstruction
 
 
 class Decoder:
@@ -142,13 +146,9 @@ class Decoder:
             self.warnings.append(f"group {record.number}: refinement failed, shown without it")
             latents = coded.latents
         ticks = self._clock.ticks(record)
-        number = 0
-        for block_of_frames in models.autoencoder.decode(
-            latents, (record.frames, header.height, header.width), coded.pictures
-        ):
-            for rgb in block_of_frames:
-                yield Frame(rgb=rgb, ticks=ticks[number])
-                number += 1
+        size = (record.frames, header.height, header.width)
+        for rgb, tick in zip(_pictures(models, coded, latents, size), ticks, strict=True):
+            yield Frame(rgb=rgb, ticks=tick)
 
     def _pack(self, header: Header) -> Models:
         """Return the models that a header names, loaded once."""
@@ -163,6 +163,17 @@ class Decoder:
         if seconds is None:
             return None
         return self.reader.header.start_tick + seconds / self.info.time_base
+
+
+def _pictures(
+    models: Models, coded: Reconstruction, latents: Latents | None, size: tuple[int, int, int]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames [H, W, 3] of a group; a codec's own pictures where no latents are given."""
+    frames, height, width = size
+    if latents is not None:
+        yield from chain.from_iterable(models.autoencoder.decode(latents, size, coded.pictures))
+    elif coded.pictures is not None:
+        yield from coded.pictures[:frames, :height, :width]
 
 
 class _Clock:

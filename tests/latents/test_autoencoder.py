@@ -141,7 +141,6 @@ def test_pictures_that_a_codec_made_stand_for_the_linear_picture() -> None:
     assert path is not None
     made = 0.9 * pixels(5, 16, 24)
     own = network.encode(made)
-    assert torch.equal(network.decode(None, made), made)
     assert torch.allclose(network.decode(own, made), made, atol=1e-5)
     change = torch.randn(own.shape, generator=torch.Generator().manual_seed(1))
     added = network.decode(own + change, made) - made
@@ -154,17 +153,11 @@ def test_pictures_that_a_codec_made_stand_for_the_linear_picture() -> None:
 def test_what_a_trained_decoder_adds_to_pictures_depends_on_them() -> None:
     network = autoencoder(VARIANTS["linear"])
     made = pixels(9, 16, 24)
-    added = network.decode(None, made) - made
-    assert torch.equal(network.decode(None, made[:, :, :5]) - made[:, :, :5], added[:, :, :5])
-    assert not torch.allclose(network.decode(None, 0.5 * made) - 0.5 * made, added, atol=1e-3)
-
-
-def test_nothing_to_decode_is_refused() -> None:
-    frames = pixels(1, 16, 16)
-    with pytest.raises(ValueError, match="without a linear path"):
-        list(autoencoder(None).decode_blocks(None, [frames]))
-    with pytest.raises(ValueError, match="neither latents nor pictures"):
-        autoencoder(LINEAR)._linear(None, None, first=True)
+    latents = network.encode(made)
+    added = network.decode(latents, made) - made
+    start = network.decode(latents[:, :, :2], made[:, :, :5]) - made[:, :, :5]
+    assert torch.equal(start, added[:, :, :5])
+    assert not torch.allclose(network.decode(latents, 0.5 * made) - 0.5 * made, added, atol=1e-3)
 
 
 def test_the_linear_path_of_the_tiny_pack_is_a_transform_and_its_inverse() -> None:
@@ -220,11 +213,9 @@ def test_pictures_pass_the_door(motion_models: Models, frames: int) -> None:
     door = motion_models.autoencoder
     whole = 1 + 4 * -(-(frames - 1) // 4)
     rgb = np.stack(tiny.clip(32, 16, whole))
-    for latents in (None, door.encode(rgb)):
-        blocks = list(door.decode(latents, (frames, 13, 30), rgb))
-        shown = np.concatenate(blocks)
-        assert shown.shape == (frames, 13, 30, 3)
-        assert psnr(shown, rgb[:frames, :13, :30]) > 24
+    shown = np.concatenate(list(door.decode(door.encode(rgb), (frames, 13, 30), rgb)))
+    assert shown.shape == (frames, 13, 30, 3)
+    assert psnr(shown, rgb[:frames, :13, :30]) > 24
 
 
 def test_the_edge_is_repeated_not_darkened(tiny_models: Models) -> None:

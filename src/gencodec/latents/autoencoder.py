@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -145,20 +145,19 @@ class Autoencoder(nn.Module):
                 latents = latents + self.wan.quant_conv(features)[:, : self.channels]
             yield (latents - self.mean) / self.std
 
-    def decode(self, latents: Tensor | None, pictures: Tensor | None = None) -> Tensor:
+    def decode(self, latents: Tensor, pictures: Tensor | None = None) -> Tensor:
         """Map normalised latents [b, c, 1+n, h, w] to frames [b, 3, 1+4n, H, W], not clamped.
 
         Args:
-            latents: what to decode; None stands for the latents of `pictures`.
+            latents: what to decode.
             pictures: frames [b, 3, 1+4n, H, W] that a codec decoded already, if it works on frames;
                 the linear path then only adds how `latents` differ from theirs.
         """
-        first = None if latents is None else latents.split(1, 2)
-        second = None if pictures is None else split_blocks(pictures)
-        return torch.cat(list(self.decode_blocks(first, second)), dim=2)
+        known = None if pictures is None else split_blocks(pictures)
+        return torch.cat(list(self.decode_blocks(latents.split(1, 2), known)), dim=2)
 
     def decode_blocks(
-        self, latents: Iterable[Tensor] | None, pictures: Iterable[Tensor] | None = None
+        self, latents: Iterable[Tensor], pictures: Iterable[Tensor] | None = None
     ) -> Iterator[Tensor]:
         """Decode one latent frame after the other: 1 frame first, then 4 for each.
 
@@ -167,33 +166,23 @@ class Autoencoder(nn.Module):
             pictures: [b, 3, 1 or 4, H, W], one after the other.
         """
         cache: list[Any] = [None] * self.wan._cached_conv_counts["decoder"]
-        both = zip_longest(latents or (), pictures or ())
-        for t, (latent, known) in enumerate(both):
-            z, picture = self._linear(latent, known, first=t == 0)
-            self._picture = picture
+        known = repeat(None) if pictures is None else pictures
+        for t, (latent, shown) in enumerate(zip(latents, known, strict=False)):
+            z = latent * self.std + self.mean
+            picture = self._picture = self._linear_picture(z, shown, first=t == 0)
             features = self.wan.post_quant_conv(z if self.linear is None else z / self.std)
             pixels = self.wan.decoder(features, feat_cache=cache, feat_idx=[0], first_chunk=t == 0)
             frames = self._unpatchify(pixels)
             yield frames if picture is None else frames + picture
 
-    def _linear(
-        self, latent: Tensor | None, known: Tensor | None, *, first: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return coefficients [b, c, 1, h, w] and the linear picture [b, 3, T, H, W], if any."""
-        z = None if latent is None else latent * self.std + self.mean
+    def _linear_picture(self, z: Tensor, shown: Tensor | None, *, first: bool) -> Tensor | None:
+        """Return what the linear path makes of coefficients [b, c, 1, h, w], if there is one."""
         if self.linear is None:
-            if z is None:
-                raise ValueError("without a linear path there is nothing to decode but latents")
-            return z, None
-        if known is None:
-            if z is None:
-                raise ValueError("neither latents nor pictures to decode")
-            return z, self.linear.synthesise(z, first=first)
-        own = self.linear.analyse(known)
-        if z is None:
-            return own, known
-        change = self.linear.synthesise(z, first=first) - self.linear.synthesise(own, first=first)
-        return z, known + change
+            return None
+        picture = self.linear.synthesise(z, first=first)
+        if shown is None:
+            return picture
+        return shown + picture - self.linear.synthesise(self.linear.analyse(shown), first=first)
 
     def _patchify(self, frames: Tensor) -> Tensor:
         """[b, 3, t, h·p, w·p] -> [b, 3·p², t, h, w] in the order of diffusers' `patchify`."""

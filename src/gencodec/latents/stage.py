@@ -53,21 +53,20 @@ class AutoencoderStage:
     @torch.inference_mode()
     def decode(
         self,
-        latents: NDArray[np.float32] | None,
+        latents: NDArray[np.float32],
         size: tuple[int, int, int],
         pictures: NDArray[np.uint8] | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
         """Map normalised latents [c, t, h, w] to pictures in blocks [T, H, W, 3].
 
         Args:
-            latents: what to decode; None stands for the latents of `pictures`.
+            latents: what to decode.
             size: frames, height and width of the result.
             pictures: whole blocks of frames [T, H, W, 3], if a codec decoded them already.
         """
         left, height, width = size
-        given = None if latents is None else self._steps(latents)
         known = None if pictures is None else self._blocks(pictures)
-        blocks = self._network.decode_blocks(given, known)
+        blocks = self._network.decode_blocks(self._steps(latents), known)
         while left > 0:
             with memory_errors():
                 block = next(blocks)[0, :, :left, :height, :width]  # [3, T, H, W]

@@ -85,7 +85,7 @@ def _mini() -> Recipe:
         "channels": channels,
         "picture": {"fine_width": 80, "fine_depth": 2, "coarse_width": 160, "coarse_depth": 3},
         "filter_width": 64,
-        "filter_depth": 2,
+        "filter_depth": 4,
         "hyper_width": 64,
         "hyper_channels": 8,
         "hyper_stride": 4,

@@ -311,7 +311,8 @@ class PixelTraining:
             quality = random_quality(len(frames), bench.codec.config.qualities, frames.device)
             coded = coded_clip(bench.codec, bench.autoencoder, frames, quality)
         decoded = coded.latents
-        kind = random.choices(("clean", "base", "refined"), (0.15, 0.6, 0.25))[0]  # noqa: S311
+        base = 0.6 if coded.pictures is None else 0  # a motion codec shows its own pictures
+        kind = random.choices(("clean", "base", "refined"), (0.15, base, 0.25))[0]  # noqa: S311
         latents, pictures = (clean, None) if kind == "clean" else (decoded, coded.pictures)
         if kind == "refined":
             first = start_level(decoded, clean)

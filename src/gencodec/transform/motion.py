@@ -15,11 +15,10 @@ from torch import Tensor
 
 BLOCK = 16
 FRAMES = 4
-_REACH = 8  # of the full search, in pixels of the quarter-size picture
+_REACH = 16  # of the full search, in pixels of the quarter-size picture
 _ROUNDS = 3  # of trying the neighbours' vectors
 _SMOOTHNESS = 0.02  # squared error a pixel that a vector's difference to its neighbours may cost
-_COARSE_SMOOTHNESS = 0.1
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 
 
 def warp(picture: Tensor, motion: Tensor) -> Tensor:
@@ -67,18 +66,6 @@ def search_motion(reference: Tensor, frames: Tensor) -> Tensor:
     return motion
 
 
-@torch.no_grad()
-def smooth_motion(reference: Tensor, frames: Tensor, motion: Tensor) -> Tensor:
-    """Make a found motion field cheaper, for qualities at which vectors are most of the bits.
-
-    Args:
-        reference: the picture before the frames [b, 3, H, W] in -1..1.
-        frames: [b, 3, 4, H, W].
-        motion: from `search_motion`.
-    """
-    return _smoother(_level(reference, frames, smoothness=_COARSE_SMOOTHNESS), motion)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Level:
     """Luma of a reference [b, 1, H, W] and of two of four frames [b, 2, H, W] at some size.
@@ -86,13 +73,11 @@ class _Level:
     Attributes:
         reference, frames: pictures.
         block: side of a block in pixels of this size.
-        smoothness: squared error a pixel that a vector's difference to its neighbours may cost.
     """
 
     reference: Tensor
     frames: Tensor
     block: int = BLOCK
-    smoothness: float = _SMOOTHNESS
 
     def half(self) -> _Level:
         """Return the level at half the size."""
@@ -106,16 +91,15 @@ class _Level:
         moved = [_sample(self.reference, wide * share, "bilinear") for share in (0.5, 1.0)]
         error = (torch.cat(moved, 1) - self.frames).square().mean(1, keepdim=True)
         rough = [(motion - n).abs().clamp(max=4).sum(1, keepdim=True) for n in _neighbours(field)]
-        return F.avg_pool2d(error, self.block) + self.smoothness / 16 * torch.stack(rough).sum(0)
+        return F.avg_pool2d(error, self.block) + _SMOOTHNESS / 16 * torch.stack(rough).sum(0)
 
 
-def _level(reference: Tensor, frames: Tensor, smoothness: float = _SMOOTHNESS) -> _Level:
+def _level(reference: Tensor, frames: Tensor) -> _Level:
     """Return the luma of a picture [b, 3, H, W] and of the second and fourth of its followers."""
-    weights = reference.new_tensor(_LUMA).view(1, 3, 1, 1)
+    weights = reference.new_tensor(LUMA).view(1, 3, 1, 1)
     return _Level(
         reference=(reference * weights).sum(1, keepdim=True),
         frames=(frames[:, :, 1::2] * weights[..., None]).sum(1),
-        smoothness=smoothness,
     )
 
 
@@ -134,7 +118,7 @@ def _full_search(level: _Level) -> Tensor:
         error = F.avg_pool2d(
             (torch.cat([half, full], 1) - frames).square().mean(1, keepdim=True), block
         )
-        error = error + level.smoothness / 4 * vector.abs().sum()
+        error = error + _SMOOTHNESS / 4 * vector.abs().sum()
         motion = torch.where(error < best, vector, motion)
         best = torch.minimum(error, best)
     return motion

@@ -26,8 +26,10 @@ from torch import Tensor, nn
 from gencodec.transform.latent_codec import ANCHOR, INTER, Block, HyperAnalysis
 from gencodec.transform.motion import FRAMES, warp
 from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
+from gencodec.transform.vectors import choose_vectors, differences, vectors
 
 _MOTION = 2  # channels
+_MOTION_WORTH = 0.5  # of a bit: what moves wrongly stays wrong in the frames after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,12 @@ class MotionState:
         """ANCHOR or INTER: of the next latent."""
         return ANCHOR if self.picture is None else INTER
 
+    def typical(self, like: Tensor) -> Tensor:
+        """Return the (lower) median vector [b, 2, 1, 1] of the last motion field; 0 before it."""
+        if self.motion is None:
+            return like.new_zeros(len(like), _MOTION, 1, 1)
+        return self.motion.flatten(2).median(2).values[:, :, None, None]
+
 
 class MotionCodec(nn.Module):
     """Picture transform, motion compensation, residual transform and loop filter."""
@@ -116,6 +124,24 @@ class MotionCodec(nn.Module):
         worst, best = config.worth if kind == ANCHOR else config.inter_worth
         return worst * (best / worst) ** share
 
+    def choose_motion(
+        self, frames: Tensor, found: Tensor, state: MotionState, quality: Tensor
+    ) -> Tensor:
+        """Choose the motion field [b, 2, h, w] that is worth its bits.
+
+        Args:
+            frames: [b, 3, 4, H, W] in -1..1.
+            found: from `search_motion`.
+            state: before these frames.
+            quality: quality index [b].
+        """
+        if state.picture is None:
+            raise ValueError("the first frame has no motion")
+        worth = _MOTION_WORTH * self.worth(quality, INTER)
+        return choose_vectors(
+            state.picture, frames, found, state.motion, state.typical(found), worth
+        )
+
     def analyse(
         self, frames: Tensor, motion: Tensor | None, state: MotionState, quality: Tensor
     ) -> Tensor:
@@ -132,8 +158,8 @@ class MotionCodec(nn.Module):
             coefficients = self.picture.analyse(frames[:, :, 0], gain)
             return coefficients / self._at(self.picture_steps, quality).exp()
         residual = self.analysis(_blocks(frames - warp(state.picture, motion)))
-        vectors = motion - _typical(state.motion, motion)
-        return torch.cat([vectors, residual / self._at(self.residual_steps, quality).exp()], 1)
+        moved = differences(motion, state.typical(motion))
+        return torch.cat([moved, residual / self._at(self.residual_steps, quality).exp()], 1)
 
     def synthesise(
         self, symbols: Tensor, state: MotionState, quality: Tensor
@@ -148,7 +174,7 @@ class MotionCodec(nn.Module):
             scaled = symbols * self._at(self.picture_steps, quality).exp()
             picture = self.picture.synthesise(scaled, self._at(self.synthesis_gains, quality))
             return picture.unsqueeze(2), scaled, MotionState(picture=picture)
-        motion = symbols[:, :_MOTION] + _typical(state.motion, symbols[:, :_MOTION])
+        motion = vectors(symbols[:, :_MOTION].detach(), state.typical(symbols))
         steps = self._at(self.residual_steps, quality).exp()
         scaled = symbols[:, _MOTION:] * steps
         frames = warp(state.picture, motion) + _frames(self.synthesis(scaled))
@@ -205,13 +231,6 @@ class LoopFilter(nn.Module):
         near = F.avg_pool2d(activity, 3, stride=1, padding=1)
         gate = F.interpolate(near / (near + 0.1), size=(height, width), mode="nearest")
         return change.unflatten(0, (b, t)).transpose(1, 2) * gate[:, :, None]
-
-
-def _typical(motion: Tensor | None, like: Tensor) -> Tensor:
-    """Return the median vector [b, 2, 1, 1] of a motion field, 0 where there is none."""
-    if motion is None:
-        return torch.zeros_like(like[:, :, :1, :1])
-    return motion.flatten(2).median(2).values[:, :, None, None]
 
 
 def _blocks(frames: Tensor) -> Tensor:

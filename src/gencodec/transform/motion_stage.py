@@ -13,14 +13,13 @@ from torch import Tensor
 
 from gencodec.execution import Execution, memory_errors
 from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
-from gencodec.transform.motion import search_motion, smooth_motion
+from gencodec.transform.motion import search_motion
 from gencodec.transform.motion_codec import MotionCodec, MotionState
 from gencodec.transform.picture import STRIDE
 from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, integers
 
-# An encoder's choices: at low qualities symbols round to zero more often, and motion is smoother.
+# An encoder's choices: at low qualities symbols round to zero more often.
 _DEAD_ZONE, _WIDER, _WIDER_BELOW = 0.12, 0.16, 10
-_SMOOTH_BELOW = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +85,8 @@ class MotionStage:
         def symbols(t: int, state: MotionState) -> Tensor:
             index, frames = self._quality(quality.of(t)), self._block(source.rgb, t)
             motion = self._tensor(source.motion[t - 1]) if t else None
-            if motion is not None and quality.of(t) < _SMOOTH_BELOW:
-                before = self._block(source.rgb, t - 1)[:, :, -1]
-                motion = smooth_motion(before, frames, motion)
+            if motion is not None:
+                motion = self._codec.choose_motion(frames, motion, state, index)
             raw = self._codec.analyse(frames, motion, state, index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
             zone = _DEAD_ZONE + _WIDER * max(0.0, 1 - quality.of(t) / _WIDER_BELOW)
