@@ -29,7 +29,7 @@ from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
 _MOTION = 2  # channels
-_MOTION_WORTH = 0.5  # of a bit: what moves wrongly stays wrong in the frames after it
+_MOTION_WORTH = 0.25  # of a bit: what moves wrongly stays wrong in the frames after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class MotionCodecConfig:
     qualities: int = 64
     nodes: int = 9
     worth: Sequence[float] = (2.0, 0.002)
-    inter_worth: Sequence[float] = (24.0, 0.006)
+    inter_worth: Sequence[float] = (120.0, 0.006)
 
     @property
     def width(self) -> int:

@@ -31,8 +31,9 @@ class MotionSource:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the motion."""
-        return self.motion.shape
+        """Latent frames, rows and columns."""
+        fields, _, height, width = self.motion.shape
+        return fields + 1, height, width
 
     @property
     def nbytes(self) -> int:
