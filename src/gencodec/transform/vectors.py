@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gencodec.transform.motion import BLOCK, LUMA
 
-_ROUNDS = 2
+_EVERY = 2  # pixel a side is compared
 _MARGIN = 96  # pixels beyond the edge that a vector may point to
 _SAME, _OTHER, _DOUBLING = 0.3, 3.0, 1.5  # bits: no difference, any, and each doubling of it
 
@@ -75,20 +75,17 @@ def choose_vectors(
 def _choose(
     blocks: _Blocks, found: Tensor, previous: Tensor, typical: Tensor, worth: float
 ) -> Tensor:
-    field = found
-    for _ in range(_ROUNDS):
-        beside = F.pad(field[None], (0, 1, 0, 1), mode="replicate")[0]
-        right, below = beside[:, :-1, 1:], beside[:, 1:, :-1]
-        fields = torch.stack([found, field, right, below, previous, torch.zeros_like(found)])
-        padded = _padded(field[None], typical)
-        for y, x in _waves(found):
-            predicted, neighbours = _predicted(padded, y, x)
-            candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 2, k]
-            cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted)
-            best = cost.argmin(0)[None, None].expand(1, 2, -1)
-            padded[0, :, y + 1, x + 1] = candidates.gather(0, best)[0]
-        field = padded[0, :, 1:, 1:-1].contiguous()
-    return field[None]
+    padded = _padded(found[None], typical)
+    beside = F.pad(found, (0, 1, 0, 1), mode="replicate")
+    right, below = beside[:, :-1, 1:], beside[:, 1:, :-1]
+    fields = torch.stack([found, right, below, previous, torch.zeros_like(found)])
+    for y, x in _waves(found):
+        predicted, neighbours = _predicted(padded, y, x)
+        candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 2, k]
+        cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted)
+        best = cost.argmin(0)[None, None].expand(1, 2, -1)
+        padded[0, :, y + 1, x + 1] = candidates.gather(0, best)[0]
+    return padded[:, :, 1:, 1:-1].contiguous()
 
 
 class _Blocks:
@@ -109,15 +106,15 @@ class _Blocks:
 
     def errors(self, y: Tensor, x: Tensor, candidates: Tensor) -> Tensor:
         """Return the squared error [n, k] of vectors [n, 2, k] at blocks y, x [k]."""
-        inside = torch.arange(BLOCK, device=y.device)
-        target = self._targets[:, y, :, x]  # [k, 2, 16, 16]
+        inside = torch.arange(0, BLOCK, _EVERY, device=y.device)
+        target = self._targets[:, y, :, x][..., ::_EVERY, ::_EVERY]  # [k, 2, 8, 8]
         total = torch.zeros_like(candidates[:, 0])
         for index, share in enumerate((1, 2)):
             rows = self._at(y, candidates[:, 1] * share, inside, 0)
             columns = self._at(x, candidates[:, 0] * share, inside, 1)
-            moved = self._halves[rows[..., :, None], columns[..., None, :]]  # [n, k, 16, 16]
+            moved = self._halves[rows[..., :, None], columns[..., None, :]]  # [n, k, 8, 8]
             total = total + (moved - target[:, index]).square().sum((2, 3))
-        return 6 * total  # of two frames of luma, for four of three channels
+        return 6 * _EVERY**2 * total  # of two frames of luma, for four of three channels
 
     def _at(self, block: Tensor, shift: Tensor, inside: Tensor, axis: int) -> Tensor:
         limit = 2 * (self._limits[axis] + 2 * _MARGIN) - 1
