@@ -79,12 +79,13 @@ def _motion_steps(
     before: Tensor | None = None
     for target in split_blocks(frames):
         quality = anchor if before is None else inter
-        motion = None
+        prediction = None
         if before is not None:
             motion = codec.choose_motion(target, search_motion(before, target), state, quality)
-        raw, kind = codec.analyse(target, motion, state, quality), state.kind
+            prediction = codec.predict(motion, state)
+        raw, kind = codec.analyse(target, prediction, state, quality), state.kind
         symbols = dead_zone_round(raw)  # vectors are whole numbers and stay what they are
-        decoded, features, state = codec.synthesise(symbols, state, quality)
+        decoded, features, state = codec.synthesise(symbols, state, quality, prediction)
         yield Step(
             kind=kind,
             symbols=symbols,

@@ -85,10 +85,12 @@ class MotionStage:
 
         def symbols(t: int, state: MotionState) -> Tensor:
             index, frames = self._quality(quality.of(t)), self._block(source.rgb, t)
-            motion = self._tensor(source.motion[t - 1]) if t else None
-            if motion is not None:
-                motion = self._codec.choose_motion(frames, motion, state, index)
-            raw = self._codec.analyse(frames, motion, state, index)
+            prediction = None
+            if t:
+                found = self._tensor(source.motion[t - 1])
+                motion = self._codec.choose_motion(frames, found, state, index)
+                prediction = self._codec.predict(motion, state)
+            raw = self._codec.analyse(frames, prediction, state, index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
             zone = _DEAD_ZONE + _WIDER * max(0.0, 1 - quality.of(t) / _WIDER_BELOW)
             return self._tensor(write(integers(raw, zone), integers(hyper, 0.0), quality.of(t)))
