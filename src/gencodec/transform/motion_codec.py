@@ -28,6 +28,7 @@ from gencodec.transform.motion import FRAMES, warp
 from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
+DEAD_ZONES = (0.12, 0.3)  # of rounding, for each kind: an encoder's choice, which trained with it
 _MOTION = 2  # channels
 _MOTION_WORTH = 0.25  # of a bit: what moves wrongly stays wrong in the frames after it
 
