@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gencodec.errors import UsageError
+
 TEMPORAL_STRIDE = 4
 
 
 def latent_shape(frames: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
     """Return (t, h, w) of the latents of a group of frames, padding included."""
     return 1 + -(-(frames - 1) // TEMPORAL_STRIDE), -(-height // stride), -(-width // stride)
+
+
+def check_group_frames(frames: int, most: int) -> None:
+    """Refuse a length of groups that is not 4n + 1, or more than a pack can code.
+
+    Raises:
+        UsageError: says the nearest length below.
+    """
+    surplus = (frames - 1) % TEMPORAL_STRIDE
+    if surplus or not 1 <= frames <= most:
+        nearest = min(max(1, frames - surplus), most)
+        raise UsageError(f"--gop {frames} must be 4n + 1 and at most {most}: try {nearest}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from torch import nn
 from gencodec.errors import PackError
 from gencodec.execution import Execution
 from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
-from gencodec.packs.manifest import Manifest, read_manifest
+from gencodec.packs.manifest import GROUP_FRAMES_MAX, Manifest, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.refine import RefineStage, TilePlan, VelocityModel
 from gencodec.transform import (
@@ -53,7 +53,7 @@ class Defaults:
     """
 
     group_frames: int = 129
-    group_frames_max: int = 129
+    group_frames_max: int = GROUP_FRAMES_MAX
     anchor_offset: int = 0
     steps: int = 0
     refine_below: int = 64
