@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -78,6 +79,7 @@ def faults(data: bytes) -> dict[str, tuple[bytes, int]]:
         "text mode": (data.replace(b"\r\n", b"\n"), 6),
         "header": (data[:20] + bytes([data[20] ^ 1]) + data[21:], 6),
         "cut in the header": (data[:40], 7),
+        "cut in its only group": (data[:130], 7),
         "cut in the signature": (data[:5], 6),
         "trailing bytes": (data + b"x", 6),
     }
@@ -85,17 +87,59 @@ def faults(data: bytes) -> dict[str, tuple[bytes, int]]:
 
 @pytest.mark.parametrize("name", list(faults(bytes(100))))
 def test_a_bad_file_exits_with_its_code(
-    name: str, command: Command, gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path
+    name: str, command: Command, gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path, clip_file: Path
 ) -> None:
     content, code = faults(gnv_bytes)[name]
     path = tmp_path / "bad.gnv"
     path.write_bytes(content)
-    for arguments in (("verify", path), ("decode", path, "-o", tmp_path / "out.mp4")):
-        found, _, err = command(*arguments, "--progress", "off")
-        assert found == code
+    advice = "gencodec encode" if name == "foreign" else "copy it again"
+    for arguments in (
+        ("verify", path),
+        ("info", path),
+        ("decode", path, "-o", tmp_path / "out.mp4"),
+        ("eval", clip_file, path, "--metrics", "psnr_y", "--device", "cpu"),
+    ):
+        found, _, err = command(*arguments)
+        assert found == code, arguments
         assert "Traceback" not in err
-        assert err.startswith("error: ")
-    assert not (tmp_path / "out.mp4").exists()
+        said = err.splitlines()[-1]
+        assert said.startswith(f"error: {path}: ")
+        assert said.count(str(path)) == 1
+        assert advice in said
+        assert ("nothing can be decoded" in said) == (code == 7)
+    assert [each.name for each in tmp_path.iterdir()] == ["bad.gnv"]
+
+
+@pytest.mark.parametrize("content", [None, b"no video"])
+def test_a_file_that_is_not_what_a_command_reads_is_named(
+    content: bytes | None, command: Command, clip_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad"
+    if content is not None:
+        path.write_bytes(content)
+    for arguments in (
+        ("encode", path, "-o", tmp_path / "out.gnv"),
+        ("decode", path, "-o", tmp_path / "out.mp4"),
+        ("info", path),
+        ("verify", path),
+        ("eval", clip_file, path),
+        ("eval", path, clip_file),
+    ):
+        found, _, err = command(*arguments)
+        coded = arguments[0] in ("decode", "info", "verify") and content is not None
+        assert found == (6 if coded else 3), arguments
+        assert str(path) in err
+        assert ("name a file that can be read" in err) == (content is None)
+
+
+def test_stdin_is_named_too(
+    command: Command, gnv_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("verify", "info"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(gnv_bytes[:40])))
+        code, _, err = command(name, "-")
+        assert code == 7
+        assert err.startswith("error: standard input: the file ends")
 
 
 @pytest.mark.parametrize("size", [-1, 0, 15])

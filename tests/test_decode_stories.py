@@ -29,7 +29,9 @@ from gencodec.errors import (
     SourceError,
     TruncatedError,
     UnsupportedError,
+    UsageError,
 )
+from gencodec.evaluation import open_frames
 from gencodec.frames import open_source
 from gencodec.progress import Progress
 from gencodec.refine import RefineStage
@@ -398,7 +400,7 @@ def test_a_file_that_was_cut_shows_its_whole_groups(
 def test_a_file_without_groups_says_so(gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path) -> None:
     first = gencodec.info(io.BytesIO(gnv_bytes)).groups[0].offset
     for size in (first, first + 9):
-        with pytest.raises(TruncatedError, match=r"before its first group|bytes early"):
+        with pytest.raises(TruncatedError, match=r"first group: nothing can be decoded"):
             gencodec.decode(io.BytesIO(gnv_bytes[:size]), tmp_path / "out.mp4")
     empty = rewritten_without_groups(gnv_bytes)
     with pytest.raises(SourceError, match="holds no frame"):
@@ -567,7 +569,7 @@ def test_a_larger_picture_than_was_coded_is_reported(
 
 
 def test_the_output_is_checked_before_anything_is_decoded(gnv_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"\.avi"):
+    with pytest.raises(UsageError, match=r"\.avi"):
         gencodec.decode(gnv_file, tmp_path / "out.avi")
     coded = gnv_file.rename(tmp_path / "clip.mp4")
     with pytest.raises(OutputError, match="both input and output"):
@@ -587,3 +589,20 @@ def test_a_source_that_is_not_there(tmp_path: Path) -> None:
     ):
         with pytest.raises(SourceError, match="cannot open"):
             work()
+
+
+def test_errors_while_frames_are_read_name_the_file(gnv_file: Path, gnv_bytes: bytes) -> None:
+    second = gencodec.info(gnv_file).groups[1]
+    damaged = bytearray(gnv_bytes)
+    damaged[second.offset + second.bytes - 5] ^= 1
+    gnv_file.write_bytes(damaged)
+    with (
+        gencodec.open(gnv_file) as video,
+        pytest.raises(FormatError, match=rf"{gnv_file}: group 1 is damaged: .*; copy it again"),
+    ):
+        list(video)
+    with (
+        open_frames(gnv_file) as frames,
+        pytest.raises(FormatError, match=rf"^{gnv_file}: group 1 is damaged"),
+    ):
+        list(frames)

@@ -10,8 +10,7 @@
 Importing this package is cheap; torch is imported when something is encoded or decoded.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gencodec.errors import (
     ExecutionError,
@@ -27,6 +26,7 @@ from gencodec.errors import (
     UnsupportedError,
     UsageError,
 )
+from gencodec.lazy import lazy
 
 if TYPE_CHECKING:
     from gencodec.codec import DecodeResult, EncodeResult, Video, decode, encode
@@ -65,24 +65,20 @@ __all__ = [
     "verify",
 ]
 
-_LAZY = {
-    "DecodeResult": ("gencodec.codec", "DecodeResult"),
-    "EncodeResult": ("gencodec.codec", "EncodeResult"),
-    "Info": ("gencodec.inspection", "Info"),
-    "Progress": ("gencodec.progress", "Progress"),
-    "Target": ("gencodec.rate", "Target"),
-    "VerifyResult": ("gencodec.inspection", "VerifyResult"),
-    "Video": ("gencodec.codec", "Video"),
-    "decode": ("gencodec.codec", "decode"),
-    "encode": ("gencodec.codec", "encode"),
-    "info": ("gencodec.inspection", "info"),
-    "open": ("gencodec.codec", "open_video"),
-    "verify": ("gencodec.inspection", "verify"),
-}
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module's own attribute protocol
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _LAZY[name]
-    return getattr(import_module(module), attribute)
+__getattr__ = lazy(
+    __name__,
+    {
+        "DecodeResult": "gencodec.codec",
+        "EncodeResult": "gencodec.codec",
+        "Info": "gencodec.inspection",
+        "Progress": "gencodec.progress",
+        "Target": "gencodec.rate",
+        "VerifyResult": "gencodec.inspection",
+        "Video": "gencodec.codec",
+        "decode": "gencodec.codec",
+        "encode": "gencodec.codec",
+        "info": "gencodec.inspection",
+        "open": "gencodec.codec:open_video",
+        "verify": "gencodec.inspection",
+    },
+)

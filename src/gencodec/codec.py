@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -17,11 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from gencodec.container import SIGNATURE
 from gencodec.container import Limits as ContainerLimits
 from gencodec.decoding import Decoder
 from gencodec.encoding import Encoded, Encoder
-from gencodec.errors import GencodecError, SourceError, TruncatedError, UsageError
+from gencodec.errors import GencodecError, SourceError, TruncatedError
 from gencodec.execution import Execution
 from gencodec.frames import (
     Frame,
@@ -31,10 +30,10 @@ from gencodec.frames import (
     VideoInfo,
     open_sink,
     open_source,
-    sink_kind,
 )
-from gencodec.inspection import open_stream
-from gencodec.output import atomic_output
+from gencodec.geometry import check_group_frames
+from gencodec.input import check_video, named, open_stream
+from gencodec.output import atomic_output, sink_kind
 from gencodec.packs import find_pack
 from gencodec.packs.models import Defaults, load_models
 from gencodec.progress import Report
@@ -61,7 +60,7 @@ class EncodeResult:
         too_large: the file is more than 3 % larger than the target.
         quality: lowest and highest quality index used.
         pack, device: what made it, where.
-        encode_seconds: wall time.
+        encode_seconds: wall time of the call; what a program imports before it is left out.
         warnings: for people.
     """
 
@@ -88,7 +87,10 @@ class EncodeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeResult:
-    """What a decode wrote and how it went; `steps` is the lowest and highest number used."""
+    """What a decode wrote and how it went; `steps` is the lowest and highest number used.
+
+    `decode_seconds` is measured as `EncodeResult.encode_seconds` is.
+    """
 
     frames: int
     groups: int
@@ -136,7 +138,7 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
             `gencodec.errors`.
     """
     started = time.monotonic()
-    _refuse_coded(source)
+    check_video(source)
     limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
     inputs = [] if source == "-" else [Path(source)]
     with open_source(source, limits=limits) as video:
@@ -248,7 +250,7 @@ def _nothing_shown(decoder: Decoder, *, partial: bool) -> GencodecError:
         return SourceError("no frame of the video lies between --start and --end")
     if decoder.reader.complete:
         return SourceError("the file holds no frame")
-    return TruncatedError("the file ends before its first group")
+    return TruncatedError("the file ends before its first group: nothing can be decoded")
 
 
 class Video:
@@ -264,7 +266,7 @@ class Video:
 
     def __init__(self, source: str | Path | BinaryIO, *, device: str, threads: int | None) -> None:
         execution = Execution.choose(device, threads=threads)
-        self._opened = open_stream(source)
+        self._source, self._opened = source, open_stream(source)
         self._decoder = Decoder(self._opened.__enter__(), execution)
         self.info: VideoInfo = self._decoder.info
         self._start: Fraction | None = None
@@ -280,8 +282,9 @@ class Video:
         start = self._start if self._fresh or self._start is not None else Fraction(0)
         self._fresh = False  # a second time goes by the index
         frame: Frame
-        for frame in self._decoder.frames(self._decoder.records(start, None), start):
-            yield frame.rgb, (frame.ticks - zero) * self.info.time_base
+        with named(self._source):
+            for frame in self._decoder.frames(self._decoder.records(start, None), start):
+                yield frame.rgb, (frame.ticks - zero) * self.info.time_base
 
     def close(self) -> None:
         """Release the file."""
@@ -310,27 +313,13 @@ def open_video(
     return Video(source, device=device, threads=threads)
 
 
-def _refuse_coded(source: str | Path) -> None:
-    """Refuse a .gnv file as input, of which FFmpeg could only say that it is no video."""
-    if source == "-" or not Path(source).is_file():
-        return
-    with suppress(OSError), Path(source).open("rb") as stream:
-        if stream.read(len(SIGNATURE)) == SIGNATURE:
-            raise SourceError(f"{source} is already a .gnv; use `gencodec decode`")
-
-
 def _group_frames(asked: int | None, defaults: Defaults, info: VideoInfo) -> int:
     """Return the frames of a group: what was asked for, or what memory and the pack allow."""
     if asked is None:
         fitting = _GROUP_PIXELS // (info.width * info.height)
         return min(defaults.group_frames, max(_FEWEST_FRAMES, fitting - (fitting - 1) % 4))
-    length = asked
-    if not 1 <= length <= defaults.group_frames_max or length % 4 != 1:
-        below = min(max(1, length - (length - 1) % 4), defaults.group_frames_max)
-        raise UsageError(
-            f"--gop {length} must be 4n + 1 and at most {defaults.group_frames_max}: try {below}"
-        )
-    return length
+    check_group_frames(asked, defaults.group_frames_max)
+    return asked
 
 
 def _encode_result(encoded: Encoded, video: FrameSource, target: Target) -> EncodeResult:

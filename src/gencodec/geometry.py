@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gencodec.errors import UsageError
+
 TEMPORAL_STRIDE = 4
+ANCHOR_PAIRS = (-2, 13)  # of quality indices; what a group can say
 
 
 def latent_shape(frames: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
@@ -12,7 +15,16 @@ def latent_shape(frames: int, height: int, width: int, stride: int) -> tuple[int
     return 1 + -(-(frames - 1) // TEMPORAL_STRIDE), -(-height // stride), -(-width // stride)
 
 
-ANCHOR_PAIRS = (-2, 13)  # of quality indices; what a group can say
+def check_group_frames(frames: int, most: int) -> None:
+    """Refuse a length of groups that is not 4n + 1, or more than a pack can code.
+
+    Raises:
+        UsageError: says the nearest length below.
+    """
+    surplus = (frames - 1) % TEMPORAL_STRIDE
+    if surplus or not 1 <= frames <= most:
+        nearest = min(max(1, frames - surplus), most)
+        raise UsageError(f"--gop {frames} must be 4n + 1 and at most {most}: try {nearest}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

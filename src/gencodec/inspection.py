@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord, Header, Reader
-from gencodec.errors import FormatError, SourceError, UnsupportedError
+from gencodec.errors import FormatError, UnsupportedError
 from gencodec.geometry import group_quality, latent_shape
+from gencodec.input import open_stream
 from gencodec.packs import find_pack, list_packs
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.progress import Progress, Report
@@ -90,29 +89,6 @@ class VerifyResult:
     symbols: int
     bytes: int
     complete: bool
-
-
-@contextmanager
-def open_stream(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
-    """Lend a file, "-" (standard input) or an open stream for reading.
-
-    Raises:
-        SourceError: the file cannot be opened.
-    """
-    if source == "-":
-        yield sys.stdin.buffer
-    elif isinstance(source, (str, Path)):
-        with _opened(Path(source)) as stream:
-            yield stream
-    else:
-        yield source
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise SourceError(f"cannot open {path}: {error.strerror or error}") from error
 
 
 def info(source: str | Path | BinaryIO) -> Info:

@@ -14,8 +14,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
-from gencodec.errors import OutputError
+from gencodec.errors import OutputError, UsageError
+
+Kind = Literal["mp4", "mov", "mkv", "y4m", "png"]
 
 _OWN_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _ADVICE = {
@@ -24,6 +27,50 @@ _ADVICE = {
     errno.EFBIG: "choose another file system",
 }
 _PICTURE = ".png"  # what a folder may hold that an overwriting folder replaces
+
+
+def sink_kind(path: str | Path) -> Kind:
+    """Tell from a path what is written there.
+
+    Returns:
+        What the suffix says; without one "y4m" for "-", devices and named pipes, else "png" (a
+        folder), as for a path that ends in "/" and one that is a folder.
+
+    Raises:
+        UsageError: no format has this suffix.
+    """
+    text, path = str(path), Path(path)
+    if text == "-" or (not path.suffix and is_stream(path)):
+        return "y4m"
+    if text.endswith("/") or not path.suffix or path.is_dir():
+        return "png"
+    kinds: dict[str, Kind] = {
+        ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "mkv", ".y4m": "y4m",
+    }  # fmt: skip
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            f"{text}: cannot write {path.suffix} files; use .mp4, .mov, .mkv, .y4m, a folder for "
+            'PNG pictures, or "-" for y4m on standard output'
+        )
+    return kind
+
+
+def check_target(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
+    """Return the file or folder that is meant, links followed, if it may be one.
+
+    Args:
+        path: the target.
+        inputs: files that must not be the target, nor lie in it.
+
+    Raises:
+        OutputError: it is an input, or its folder does not exist.
+    """
+    target = Path(os.path.realpath(path))
+    _refuse_inputs(target, inputs)
+    if not is_stream(target):
+        _refuse_parent(target)
+    return target
 
 
 @contextmanager
@@ -46,13 +93,11 @@ def atomic_output(
     Raises:
         OutputError: the target may not or cannot be written; says what to do.
     """
-    target = Path(os.path.realpath(path))
+    target = check_target(path, inputs)
     wants_folder = not target.suffix or str(path).endswith(("/", os.sep))
-    _refuse_inputs(target, inputs)
     if is_stream(target):
         yield target
         return
-    _refuse_parent(target)
     _refuse_existing(target, overwrite=overwrite, wants_folder=wants_folder)
     with _scratch_folder(target) as scratch:
         work = scratch / target.name

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from gencodec.cli.main import run
+from gencodec.container import SIGNATURE
 from gencodec.progress import Progress, Report
 
 
@@ -193,6 +194,13 @@ def gencodec(
         return Outcome(exit_code, out, err.decode())
 
     return command
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> str:
+    """A file that starts as a .gnv does, in the folder where commands run."""
+    (tmp_path / "in.gnv").write_bytes(SIGNATURE)
+    return "in.gnv"
 
 
 @pytest.fixture

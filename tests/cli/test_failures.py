@@ -186,6 +186,13 @@ def test_every_option_of_every_command_is_explained(gencodec: Gencodec) -> None:
             assert len(parts) == 2 or lines[index + 1].startswith("      "), lines[index]
 
 
+def test_only_commands_with_an_output_speak_of_it(gencodec: Gencodec) -> None:
+    for command in ("encode", "decode", "info", "verify", "eval", "bench", "train", "models list"):
+        text = gencodec(*command.split(), "--help").stdout.decode()
+        assert "--json" in text
+        assert ("-o is -" in text) == ("--output" in text), command
+
+
 def test_the_version_is_the_package_version(gencodec: Gencodec) -> None:
     outcome = gencodec("--version")
     assert outcome.exit_code == 0

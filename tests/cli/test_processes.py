@@ -14,6 +14,8 @@ from typing import IO
 
 import pytest
 
+from gencodec.container import SIGNATURE
+
 STUB = Path(__file__).with_name("stub_process.py")
 HEAVY = ("torch", "diffusers", "compressai", "av")
 
@@ -120,8 +122,14 @@ def test_signals_the_parent_ignores_stay_ignored(output: Path) -> None:
     assert process.returncode == 143
 
 
-def test_an_interrupt_does_not_wait_for_a_reader_that_sleeps(tmp_path: Path) -> None:
-    process = _start("flood", "decode", "in.gnv", "-o", "-")
+@pytest.fixture
+def coded(tmp_path: Path) -> str:
+    (tmp_path / "in.gnv").write_bytes(SIGNATURE)
+    return str(tmp_path / "in.gnv")
+
+
+def test_an_interrupt_does_not_wait_for_a_reader_that_sleeps(coded: str) -> None:
+    process = _start("flood", "decode", coded, "-o", "-")
     assert process.stdout is not None
     process.stdout.read(1)
     time.sleep(0.1)  # by now the pipe is full and nobody reads
@@ -130,8 +138,8 @@ def test_an_interrupt_does_not_wait_for_a_reader_that_sleeps(tmp_path: Path) -> 
     process.communicate()
 
 
-def test_a_reader_that_closes_the_pipe_ends_the_command_quietly() -> None:
-    process = _start("flood", "decode", "in.gnv", "-o", "-")
+def test_a_reader_that_closes_the_pipe_ends_the_command_quietly(coded: str) -> None:
+    process = _start("flood", "decode", coded, "-o", "-")
     assert process.stdout is not None
     process.stdout.read(1)
     process.stdout.close()
@@ -262,6 +270,54 @@ def test_light_commands_import_nothing_heavy(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+_MISTAKES = {
+    "encode missing.mp4 -o a.gnv": 3,
+    "encode . -o a.gnv": 3,
+    "encode in.gnv -o a.gnv": 3,
+    "encode in.mp4 -o in.mp4 -y": 4,
+    "encode in.mp4 -o no-folder/a.gnv": 4,
+    "encode in.mp4 -o a.gnv --gop 6": 2,
+    "encode in.mp4 -o a.gnv --gop 1001": 2,
+    "encode in.mp4 -o a.gnv --pack no-pack": 5,
+    "decode missing.gnv -o a.mp4": 3,
+    "decode in.mp4 -o a.mp4": 6,
+    "decode in.gnv -o a.avi": 2,
+    "decode in.gnv -o in.gnv -y": 4,
+    "eval in.mp4 missing.mp4": 3,
+    "eval in.mp4 in.gnv --metrics beauty": 2,
+    "bench --help": 0,
+}
+_MISTAKES_OF_BENCH = {
+    "bench missing.mp4": 3,
+    "bench in.mp4 --peers x266": 2,
+    "bench in.mp4 --rates fast": 2,
+    "bench in.mp4 --metrics beauty": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "heavy"),
+    [(_MISTAKES, (*HEAVY, "numpy")), (_MISTAKES_OF_BENCH, ("torch", "diffusers", "scipy"))],
+)
+def test_mistakes_are_answered_before_anything_heavy_is_imported(
+    tmp_path: Path, mistakes: dict[str, int], heavy: tuple[str, ...]
+) -> None:
+    (tmp_path / "in.mp4").write_bytes(b"video")
+    (tmp_path / "in.gnv").write_bytes(SIGNATURE)
+    script = (
+        "import sys; from gencodec.cli.main import run\n"
+        f"for line, wanted in {mistakes!r}.items():\n"
+        "    code = run(line.split())\n"
+        f"    heavy = [m for m in {heavy!r} if m in sys.modules]\n"
+        "    assert (code, heavy) == (wanted, []), (line, code, heavy)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gnv", "in.mp4"]
 
 
 def test_python_m_is_the_same_command() -> None:

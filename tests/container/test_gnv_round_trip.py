@@ -41,7 +41,7 @@ def headers(draw: st.DrawFn) -> Header:
         chroma_location=draw(st.integers(0, 6)),
         width=draw(st.integers(1, 4096)),
         height=draw(st.integers(1, 4096)),
-        sample_aspect=draw(st.fractions(0, 100, max_denominator=1000)),
+        sample_aspect=draw(st.fractions(0, 100, max_denominator=655)),
         time_base=draw(RATIO),
         frame_ticks=draw(st.integers(1, 2**32 - 1)),
         nominal_rate=Fraction(0) if constant else draw(RATIO),

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gencodec.errors import OutputError
-from gencodec.frames import Colour, Frame, Kind, VideoInfo, open_sink, open_source, sink_kind
+from gencodec.errors import OutputError, UsageError
+from gencodec.frames import Colour, Frame, VideoInfo, open_sink, open_source
+from gencodec.output import Kind, sink_kind
 
 Draw = Callable[..., NDArray[np.uint8]]
 
@@ -226,7 +227,7 @@ def test_the_path_says_what_is_written(path: str, kind: str) -> None:
 
 
 def test_an_unknown_suffix_lists_the_known_ones() -> None:
-    with pytest.raises(OutputError, match=r"\.avi files; use \.mp4"):
+    with pytest.raises(UsageError, match=r"\.avi files; use \.mp4"):
         sink_kind("a.avi")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import repeat
@@ -127,6 +128,42 @@ def test_the_fitted_codec_describes_what_it_was_fitted_to(training: ModuleType) 
     coefficients = picture.analyse(crops[:, :, 0], gain)
     error = picture.synthesise(coefficients, gain) - crops[:, :, 0]
     assert error.square().mean() < 0.05 * crops[:, :, 0].var()  # 18 blocks, ten directions
+
+
+@torch.no_grad()
+def test_fitting_holds_one_batch_at_a_time(
+    training: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And batches one after the other give what they give as one."""
+    linear = training.linear
+    living: weakref.WeakSet[Tensor] = weakref.WeakSet()
+    most = 0
+    covariances: list[Tensor] = []
+    blocks = linear._blocks
+
+    def watched(frames: Tensor, stride: int) -> Tensor:
+        nonlocal most
+        most = max(most, len(living))
+        made: Tensor = blocks(frames, stride)
+        living.add(made)
+        return made
+
+    def kept(covariance: Tensor, count: int) -> Tensor:
+        covariances.append(covariance)
+        return covariance[:, :count]
+
+    monkeypatch.setattr(linear, "_blocks", watched)
+    monkeypatch.setattr(linear, "_strongest", kept)
+    rgb = clip(20)
+    crops = [tensor(rgb[start : start + 5]) for start in range(0, 20, 5)]
+    codec = build_codec(tiny.MOTION_COMPONENTS["transform"])
+    linear.fit_motion_codec(codec, iter(crops), len(crops))
+    assert most <= 2
+    linear.fit_motion_codec(codec, iter([torch.cat(crops)]), 1)
+    for found, wanted in zip(covariances[:2], covariances[2:], strict=True):
+        assert torch.allclose(found, wanted, atol=1e-5)
+    images = torch.cat([blocks(each[:, :, :1], 16) for each in crops])
+    assert torch.allclose(covariances[0], torch.cov(images.double().T, correction=0), atol=1e-5)
 
 
 # -- the optimiser ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
@@ -56,6 +57,12 @@ class Console:
         self.resume = ""
         self._signals = signals
         self._result: object = None
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long people have been waiting for this command."""
+        return time.monotonic() - self._started
 
     @cached_property
     def _people(self) -> RichConsole:

@@ -14,11 +14,12 @@ from gencodec.cli.options import (
     Command,
     console_options,
     device_options,
-    json_option,
+    json_and_output_option,
     overwrite_options,
 )
 from gencodec.cli.values import PIXELS, SECONDS
 from gencodec.errors import IncompleteError
+from gencodec.output import sink_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ class _Options(TypedDict):
 @click.option("--base", is_flag=True, help="Skip the refinement: a fast, softer preview.")
 @click.option("--start", type=SECONDS, help="First moment to decode: 62.5, 1:02.5.")
 @click.option("--end", type=SECONDS, help="Moment to stop at.")
-@json_option
+@json_and_output_option
 @click.option(
     "--pack-dir",
     "pack_dirs",
@@ -88,13 +89,17 @@ class _Options(TypedDict):
 @click.pass_obj
 def decode(console: Console, **given: Unpack[_Options]) -> int:
     """Decode IN.gnv (a file, or - for stdin) to video."""
+    from gencodec.input import check_coded
+
     source = given["source"]
     _check(given)
     output = paths.check_output(
         given["output"], source, example="OUT.mp4", folder=True, force=given["force"]
     )
+    sink_kind(output)
     paths.check_input(source)
-    overwrite = paths.may_replace(console, output, source, yes=given["yes"], no=given["no"])
+    check_coded(source)
+    overwrite = paths.may_replace(console, output, yes=given["yes"], no=given["no"])
     stdout_taken = output == paths.STREAM
     with console.watch(stdout_taken=stdout_taken) as report:
         from gencodec.codec import decode as decode_video
@@ -114,7 +119,10 @@ def decode(console: Console, **given: Unpack[_Options]) -> int:
             on_progress=report,
         )
     console.result(
-        result, _summary(result, output), as_json=given["as_json"], stdout_taken=stdout_taken
+        result,
+        _summary(result, output, console.seconds),
+        as_json=given["as_json"],
+        stdout_taken=stdout_taken,
     )
     return 0 if result.complete else IncompleteError.exit_code
 
@@ -132,9 +140,9 @@ def _check(given: _Options) -> None:
         raise click.UsageError(f"--end {text.duration(end)} is not after --start")
 
 
-def _summary(result: DecodeResult, output: str) -> Iterator[str]:
-    """Yield what came out and how long it took."""
+def _summary(result: DecodeResult, output: str, seconds: float) -> Iterator[str]:
+    """Yield what came out and how long the command took."""
     yield f"{text.name(output)}: {text.picture(result)}"
     low, high = result.steps
     steps = text.count(high, "refinement step") if low == high else f"{low} to {high} steps"
-    yield f"{text.speed(result.frames, result.decode_seconds)}, {steps}, {result.device}"
+    yield f"{text.speed(result.frames, seconds)}, {steps}, {result.device}"

@@ -13,7 +13,7 @@ from gencodec.cli.options import (
     Command,
     console_options,
     device_options,
-    json_option,
+    json_and_output_option,
     overwrite_options,
 )
 from gencodec.cli.values import BITRATE, BITS_PER_PIXEL, PIXELS, SIZE
@@ -59,7 +59,7 @@ class _Options(TypedDict):
 @click.argument("source", metavar="IN")
 @click.option("-o", "--output", metavar="OUT", help="File to write, or - for stdout.")
 @overwrite_options
-@json_option
+@json_and_output_option
 @click.option(
     "--bpp",
     type=BITS_PER_PIXEL,
@@ -93,7 +93,8 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
     source = given["source"]
     output = paths.check_output(given["output"], source, example="OUT.gnv", force=given["force"])
     paths.check_input(source)
-    overwrite = paths.may_replace(console, output, source, yes=given["yes"], no=given["no"])
+    _check(given)
+    overwrite = paths.may_replace(console, output, yes=given["yes"], no=given["no"])
     stdout_taken = output == paths.STREAM
     with console.watch(stdout_taken=stdout_taken) as report:
         from gencodec.codec import encode as encode_video
@@ -112,11 +113,29 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
         )
     console.result(
         result,
-        _summary(result, source, output),
+        _summary(result, source, output, console.seconds),
         as_json=given["as_json"],
         stdout_taken=stdout_taken,
     )
     return TargetError.exit_code if named and result.too_large else 0
+
+
+def _check(given: _Options) -> None:
+    """Refuse what would be refused later, before anything slow is imported.
+
+    Raises:
+        SourceError: the input cannot be opened, or is coded already.
+        PackError: the pack is not installed.
+        UsageError: the pack cannot code groups of this length.
+    """
+    from gencodec.geometry import check_group_frames
+    from gencodec.input import check_video
+    from gencodec.packs import find_pack, read_manifest
+
+    check_video(given["source"])
+    manifest = read_manifest(find_pack(given["pack"]))
+    if given["gop"] is not None:
+        check_group_frames(given["gop"], manifest.group_frames_max)
 
 
 def _target(given: _Options) -> tuple[Target, bool]:
@@ -142,8 +161,8 @@ def _target(given: _Options) -> tuple[Target, bool]:
     return target, True
 
 
-def _summary(result: EncodeResult, source: str, output: str) -> Iterator[str]:
-    """Yield what people want to know: what it is, what it costs, how long it took."""
+def _summary(result: EncodeResult, source: str, output: str, seconds: float) -> Iterator[str]:
+    """Yield what people want to know: what it is, what it costs, how long the command took."""
     yield f"{text.name(output)}: {text.picture(result)}"
     wanted = ""
     if result.target_bytes is not None:
@@ -155,5 +174,5 @@ def _summary(result: EncodeResult, source: str, output: str) -> Iterator[str]:
     yield f"{size}; {text.size(result.container_bytes)} of it container"
     low, high = result.quality
     quality = f"quality {low}" if low == high else f"quality {low} to {high}"
-    speed = text.speed(result.frames, result.encode_seconds)
+    speed = text.speed(result.frames, seconds)
     yield f"{speed}, {quality}, pack {result.pack}, {result.device}"

@@ -74,15 +74,12 @@ def evaluate(console: Console, **given: Unpack[_Options]) -> int:
     """Compare each DIST with REF; each is a video or a .gnv, which is decoded first."""
     if given["base"] and given["steps"]:
         raise click.UsageError("--base means no refinement; leave out --steps")
+    _check(given)
     with console.watch() as report:
         from gencodec.evaluation import METRICS
         from gencodec.evaluation import evaluate as compare
 
         options = _options(given, report)
-        if unknown := [name for name in options.metrics or () if name not in METRICS]:
-            raise click.UsageError(
-                f"--metrics {', '.join(unknown)}: no such metric; there are {', '.join(METRICS)}"
-            )
         found = [compare(given["reference"], each, options) for each in given["distorted"]]
     for evaluation in found:
         for warning in evaluation.warnings:
@@ -98,12 +95,34 @@ def evaluate(console: Console, **given: Unpack[_Options]) -> int:
     return 0
 
 
+def _check(given: _Options) -> None:
+    """Refuse what would be refused later, before anything slow is imported.
+
+    Raises:
+        SourceError: a file cannot be opened.
+        UsageError: there is no such metric.
+    """
+    from gencodec.evaluation import METRICS
+    from gencodec.input import check_input
+
+    if unknown := [name for name in _names(given) or () if name not in METRICS]:
+        raise click.UsageError(
+            f"--metrics {', '.join(unknown)}: no such metric; there are {', '.join(METRICS)}"
+        )
+    for path in (given["reference"], *given["distorted"]):
+        check_input(path)
+
+
+def _names(given: _Options) -> tuple[str, ...] | None:
+    names = given["metrics"]
+    return None if names is None else tuple(name.strip() for name in names.split(","))
+
+
 def _options(given: _Options, report: Report) -> EvaluationOptions:
     from gencodec.evaluation import EvaluationOptions
 
-    names = given["metrics"]
     return EvaluationOptions(
-        metrics=None if names is None else tuple(name.strip() for name in names.split(",")),
+        metrics=_names(given),
         align=given["align"],
         frames=given["frames"],
         steps=given["steps"],

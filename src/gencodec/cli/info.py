@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 
 from gencodec.cli import paths, text
 from gencodec.cli.console import Console
-from gencodec.cli.options import Command, debug_option
+from gencodec.cli.options import Command, debug_option, json_option
 
 _EPILOG = """\b
 Examples:
@@ -24,7 +23,7 @@ _UNKNOWN_COLOUR = 2  # CICP code of all three
 
 @click.command(cls=Command, epilog=_EPILOG, short_help="Show what a .gnv holds.")
 @click.argument("source", metavar="IN.gnv")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @debug_option
 @click.pass_obj
 def info(console: Console, *, source: str, as_json: bool) -> int:
@@ -32,7 +31,7 @@ def info(console: Console, *, source: str, as_json: bool) -> int:
     from gencodec.inspection import info as read_info
 
     paths.check_input(source)
-    record = read_info(sys.stdin.buffer if source == paths.STREAM else source).as_dict()
+    record = read_info(source).as_dict()
     if as_json:
         click.echo(json.dumps(record))
         return 0

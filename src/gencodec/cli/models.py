@@ -8,10 +8,8 @@ import click
 
 from gencodec.cli import text
 from gencodec.cli.console import Console
-from gencodec.cli.options import Command, debug_option
+from gencodec.cli.options import Command, debug_option, json_option
 from gencodec.errors import PackError
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
 @click.group()
@@ -20,7 +18,7 @@ def models() -> None:
 
 
 @models.command("list", cls=Command)
-@_json
+@json_option
 @debug_option
 @click.pass_obj
 def list_models(console: Console, *, as_json: bool) -> int:
@@ -50,7 +48,7 @@ def list_models(console: Console, *, as_json: bool) -> int:
 
 @models.command("verify", cls=Command, epilog="Exit code 5: a pack is damaged or missing.")
 @click.argument("packs", metavar="[NAME|FOLDER]...", nargs=-1)
-@_json
+@json_option
 @debug_option
 @click.pass_obj
 def verify_models(console: Console, *, packs: tuple[str, ...], as_json: bool) -> int:

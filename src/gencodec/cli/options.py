@@ -74,6 +74,12 @@ def device_options(command: _Decorated) -> _Decorated:
 
 def json_option(command: _Decorated) -> _Decorated:
     """Add --json, as the parameter `as_json`."""
+    text = "Print one JSON object on stdout."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def json_and_output_option(command: _Decorated) -> _Decorated:
+    """Add --json to a command whose output may be stdout, too."""
     text = "Print the result as one JSON object on stdout (on stderr if -o is -)."
     return click.option("--json", "as_json", is_flag=True, help=text)(command)
 

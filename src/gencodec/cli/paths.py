@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 
 from gencodec.cli.console import Console, is_terminal, printable
 from gencodec.errors import OutputError
+from gencodec.output import check_target
 
 STREAM = "-"
 
@@ -44,7 +44,7 @@ def check_output(
 
     Raises:
         UsageError: no output is named.
-        OutputError: the output is a terminal, a folder, or the input itself.
+        OutputError: the output is a terminal, a folder, the input itself, or in no folder.
     """
     if not output:
         raise click.UsageError(f"no output is named; add -o {example}, or -o - for stdout")
@@ -58,14 +58,12 @@ def check_output(
             )
     elif Path(output).is_dir() and not folder:
         raise OutputError(f"{output} is a folder; name a file such as {example}")
-    elif source != STREAM and _same_file(output, source):
-        raise OutputError(f"{output} is the input itself; name another output")
+    else:
+        check_target(output, [] if source == STREAM else [Path(source)])
     return output
 
 
-def may_replace(
-    console: Console, output: str, source: str, *, yes: bool = False, no: bool = False
-) -> bool:
+def may_replace(console: Console, output: str, *, yes: bool = False, no: bool = False) -> bool:
     """Return whether something exists at the output that shall be replaced.
 
     Nothing to lose are missing files, empty folders, devices and pipes. Without -y or -n a person
@@ -81,8 +79,6 @@ def may_replace(
         return False
     if yes:
         return True
-    if not (source == STREAM or Path(source).exists()):
-        return False  # no question about the output of a command that cannot begin
     if no:
         raise OutputError(f"{output} exists, and -n says to keep it")
     if not (is_terminal("stdin") and is_terminal("stderr")):
@@ -101,13 +97,6 @@ def _holds_data(output: str) -> bool:
     if stat.S_ISDIR(mode):
         return any(path.iterdir())
     return stat.S_ISREG(mode)
-
-
-def _same_file(output: str, source: str) -> bool:
-    try:
-        return stat.S_ISREG(Path(output).stat().st_mode) and os.path.samefile(output, source)  # noqa: PTH121
-    except OSError:
-        return False
 
 
 def _confirm(question: str) -> bool:

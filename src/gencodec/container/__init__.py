@@ -23,6 +23,7 @@ from gencodec.container.layout import (
 from gencodec.container.limits import Limits
 from gencodec.container.reader import Reader
 from gencodec.container.records import Damage, GroupRecord, IndexEntry, Part, Totals, Unit
+from gencodec.container.signature import PROBE_BYTES, SignatureError
 from gencodec.container.writer import Writer
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "CODER_GVC",
     "META",
     "PKT",
+    "PROBE_BYTES",
     "PROV",
     "SIGNATURE",
     "STAT",
@@ -44,6 +46,7 @@ __all__ = [
     "Packet",
     "Part",
     "Reader",
+    "SignatureError",
     "Totals",
     "Track",
     "Unit",

@@ -35,7 +35,7 @@ from gencodec.container.layout import (
 from gencodec.container.limits import Limits
 from gencodec.container.progress import Progress
 from gencodec.container.records import Damage, GroupRecord, IndexEntry, Part, Unit
-from gencodec.container.signature import PROBE_BYTES, explain
+from gencodec.container.signature import PROBE_BYTES, SignatureError
 from gencodec.container.window import Window
 from gencodec.errors import (
     FormatError,
@@ -97,7 +97,7 @@ class Reader:
     def _open(self) -> None:
         start = self._window.peek(PROBE_BYTES)
         if not start.startswith(SIGNATURE) and not (self._recover and _STARTS.match(start)):
-            error = FormatError(explain(start), offset=self._origin)
+            error = SignatureError(start, offset=self._origin)
             if not self._recover or not start:
                 raise error
             self._resync(error)
@@ -249,6 +249,8 @@ class Reader:
         if now is not None and now.ended and self._signature_offset is None:
             raise FormatError("bytes follow END!", offset=self._window.mark) from error
         if now is None or not (now.groups or now.number):
+            where = "header" if now is None else "first group"
+            error.args = (f"{error}, inside its {where}: nothing can be decoded",)
             raise error
         self._finish()
 

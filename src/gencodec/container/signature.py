@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from gencodec.container.layout import SIGNATURE
+from gencodec.errors import FormatError
 
 PROBE_BYTES = 16
+
+_AGAIN = "copy it again from where it came"
+_FOREIGN = "not a .gnv file as `gencodec encode` writes it"
 
 _MANGLED = (
     (SIGNATURE.replace(b"\r\n", b"\n"), "CR LF was turned into LF"),
@@ -16,7 +20,7 @@ _MANGLED = (
     (b"\xef\xbf\xbd" + SIGNATURE[1:4], "the bytes were recoded as text (lossy UTF-8)"),
     (SIGNATURE[:6] + b"\n", "the end-of-text byte was dropped"),
 )
-_FOREIGN = (
+_LOOKS = (
     (0, b"\x89PNG\r\n\x1a\n", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
     (0, b"GIF8", "a GIF picture"),
@@ -43,20 +47,27 @@ _FOREIGN = (
 )
 
 
-def explain(start: bytes) -> str:
-    """Return why a stream that starts with `start` is not a .gnv file, and what to do.
+class SignatureError(FormatError):
+    """A stream does not start as a .gnv file does; the text says why, and what to do.
 
     Args:
         start: the first bytes, at most `PROBE_BYTES`, fewer if the stream is shorter.
+        offset: where they are.
     """
+
+    def __init__(self, start: bytes, *, offset: int) -> None:
+        super().__init__(_explained(start), offset=offset)
+
+
+def _explained(start: bytes) -> str:
     if not start:
-        return "the file is empty"
+        return f"the file is empty; {_AGAIN}"
     if len(start) < len(SIGNATURE) and SIGNATURE.startswith(start):
-        return f"the file is cut after {len(start)} bytes"
+        return f"the file is cut after {len(start)} bytes; {_AGAIN}"
     for mangled, what in _MANGLED:
         if start.startswith(mangled[:PROBE_BYTES]):
-            return f"a .gnv file damaged in transfer: {what}; copy it again in binary mode"
-    for at, magic, name in _FOREIGN:
+            return f"a .gnv file damaged in transfer: {what}; {_AGAIN}, in binary mode"
+    for at, magic, name in _LOOKS:
         if start[at : at + len(magic)] == magic:
-            return f"not a .gnv file; it looks like {name}"
-    return f"not a .gnv file; it starts with {start[:8].hex(' ')}"
+            return f"{_FOREIGN}; it looks like {name}"
+    return f"{_FOREIGN}; it starts with {start[:8].hex(' ')}"

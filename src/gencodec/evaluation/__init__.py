@@ -1,8 +1,16 @@
-"""Measure: how like a decoded video is to its source, by many metrics."""
+"""Measure: how like a decoded video is to its source, by many metrics.
 
-from gencodec.evaluation.evaluate import Evaluation, EvaluationOptions, Score, evaluate
+Importing this package is cheap; torch is imported when something is measured.
+"""
+
+from typing import TYPE_CHECKING
+
 from gencodec.evaluation.metrics import METRICS, Metric
-from gencodec.evaluation.pairing import FrameReader, open_frames
+from gencodec.lazy import lazy
+
+if TYPE_CHECKING:
+    from gencodec.evaluation.pairing import FrameReader, open_frames
+    from gencodec.evaluation.scoring import Evaluation, EvaluationOptions, Score, evaluate
 
 __all__ = [
     "METRICS",
@@ -14,3 +22,14 @@ __all__ = [
     "evaluate",
     "open_frames",
 ]
+
+_SCORING = ("Evaluation", "EvaluationOptions", "Score", "evaluate")
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "FrameReader": "gencodec.evaluation.pairing",
+        "open_frames": "gencodec.evaluation.pairing",
+        **dict.fromkeys(_SCORING, "gencodec.evaluation.scoring"),
+    },
+)

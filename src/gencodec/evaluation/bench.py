@@ -10,20 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gencodec
 from gencodec.errors import UsageError
 from gencodec.evaluation.cache import Cache
-from gencodec.evaluation.clips import Source, keep_clips
-from gencodec.evaluation.comparison import bd_rates, speeds
+from gencodec.evaluation.clips import Source, find_clips, keep_clips
 from gencodec.evaluation.machine import machine, usable_processors, versions
 from gencodec.evaluation.metrics import METRICS
-from gencodec.evaluation.points import Contender, Workshop
 from gencodec.evaluation.results import CodecInfo, MetricInfo, Point, Results
-from gencodec.execution import Execution
 from gencodec.peers import DEFAULT_PEERS, Codec, Peer, find_peer, find_row
 from gencodec.peers.programs import program_version
 from gencodec.progress import Progress, Report
+
+if TYPE_CHECKING:
+    from gencodec.evaluation.points import Workshop
 
 RATES = (0.05, 0.02, 0.01, 0.005, 0.0025)
 _MOST_THREADS = 4
@@ -84,10 +85,16 @@ def bench(
     codecs = _codecs(options)
     rates = _rates(options)
     metrics = _metrics(options)
+    files = list(find_clips(clips))
+    # Slow imports, so only when nothing is left to refuse.
+    from gencodec.evaluation.comparison import bd_rates, speeds
+    from gencodec.evaluation.points import Workshop
+    from gencodec.execution import Execution
+
     threads = options.threads or min(usable_processors(), _MOST_THREADS)
     execution = Execution.choose(options.device)
     cache = Cache(options.cache)
-    sources, warnings = keep_clips(clips, options.frames, cache)
+    sources, warnings = keep_clips(files, options.frames, cache)
     started = Results(
         gencodec=gencodec.__version__,
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -131,6 +138,8 @@ def _points(
     sources: Sequence[Source], codecs: Sequence[Codec], rates: Sequence[float], shop: Workshop
 ) -> Iterator[tuple[str, Point | None]]:
     """Yield what comes next, with None, and then the point."""
+    from gencodec.evaluation.points import Contender
+
     for source in sources:
         for codec in codecs:
             contender = Contender(codec, source, shop)

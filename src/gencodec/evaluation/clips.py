@@ -50,11 +50,11 @@ def find_clips(paths: Sequence[Path]) -> Iterator[Path]:
         elif path.exists():
             yield path
         else:
-            raise SourceError(f"{path} does not exist")
+            raise SourceError(f"{path} does not exist; name videos, or folders of videos")
 
 
 def keep_clips(
-    paths: Sequence[Path], frames: int, cache: Cache
+    files: Sequence[Path], frames: int, cache: Cache
 ) -> tuple[list[Source], tuple[str, ...]]:
     """Keep the first frames of every clip; say of files that are no video that they are left out.
 
@@ -62,12 +62,12 @@ def keep_clips(
         The clips, and warnings.
 
     Raises:
-        SourceError: a path does not exist, or no clip is left.
+        SourceError: no clip is left.
         OutputError: the cache cannot be written.
     """
     kept: list[Source] = []
     warnings: list[str] = []
-    for path in find_clips(paths):
+    for path in files:
         try:
             source = _keep(path, frames, cache, {each.clip.name for each in kept})
         except LimitError:

@@ -21,7 +21,7 @@ from gencodec.decoding import Decoder
 from gencodec.errors import SourceError
 from gencodec.execution import Execution
 from gencodec.frames import Frame, FrameSource, Pixels, VideoInfo, open_source, yuv_matrix
-from gencodec.inspection import open_stream
+from gencodec.input import named, open_stream
 
 Luma = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class FrameReader:
 
     def __init__(self, path: Path, execution: Execution | None, steps: int | None) -> None:
         self._video: FrameSource | Decoder
-        self._ended = False
+        self._path, self._ended = path, False
         with ExitStack() as opened:
             if _is_gnv(path):
                 stream = opened.enter_context(open_stream(path))
@@ -87,7 +87,11 @@ class FrameReader:
     def _frames(self) -> Iterator[Frame]:
         if isinstance(self._video, FrameSource):
             return self._video.frames()
-        return self._video.frames(self._video.records(None, None))
+        return self._coded_frames(self._video)
+
+    def _coded_frames(self, video: Decoder) -> Iterator[Frame]:
+        with named(self._path):
+            yield from video.frames(video.records(None, None))
 
     def __enter__(self) -> Self:
         return self

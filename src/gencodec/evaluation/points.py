@@ -191,7 +191,7 @@ def _measure_identity() -> str:
     """Return a digest of what decides the scores of a decoded clip: our code, and the weights."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (root / "evaluate.py", root / "pairing.py", *sorted(root.glob("metrics/*.py"))):
+    for path in (root / "scoring.py", root / "pairing.py", *sorted(root.glob("metrics/*.py"))):
         digest.update(path.read_bytes())
     for folder in (os.environ.get(FOLDER_VARIABLE), torch.hub.get_dir()):
         for pattern in _WEIGHTS if folder else ():

@@ -4,7 +4,7 @@ from gencodec.frames.colour import yuv_matrix
 from gencodec.frames.cuts import CutDetector
 from gencodec.frames.film import write_film
 from gencodec.frames.groups import IsCut, groups, never
-from gencodec.frames.sink import FrameSink, Kind, open_sink, sink_kind
+from gencodec.frames.sink import FrameSink, open_sink
 from gencodec.frames.source import FrameSource, Limits, open_source
 from gencodec.frames.video import Colour, Frame, FrameGroup, Pixels, VideoInfo
 
@@ -16,7 +16,6 @@ __all__ = [
     "FrameSink",
     "FrameSource",
     "IsCut",
-    "Kind",
     "Limits",
     "Pixels",
     "VideoInfo",
@@ -24,7 +23,6 @@ __all__ = [
     "never",
     "open_sink",
     "open_source",
-    "sink_kind",
     "write_film",
     "yuv_matrix",
 ]

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Self
 
 import av
 import numpy as np
@@ -28,40 +28,11 @@ from gencodec.frames.video import (
     Pixels,
     VideoInfo,
 )
-from gencodec.output import is_stream
-
-Kind = Literal["mp4", "mov", "mkv", "y4m", "png"]
+from gencodec.output import Kind, sink_kind
 
 _FORMATS: dict[Kind, str] = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 _MATROSKA_TIME_BASE = Fraction(1, 1000)  # all that FFmpeg writes
 _LARGEST_TIMESCALE = 2**31 - 1  # of mp4 and mov, as FFmpeg takes it
-
-
-def sink_kind(path: str | Path) -> Kind:
-    """Tell from a path what is written there.
-
-    Returns:
-        What the suffix says; without one "y4m" for "-", devices and named pipes, else "png" (a
-        folder), as for a path that ends in "/" and one that is a folder.
-
-    Raises:
-        OutputError: no format has this suffix.
-    """
-    text, path = str(path), Path(path)
-    if text == "-" or (not path.suffix and is_stream(path)):
-        return "y4m"
-    if text.endswith("/") or not path.suffix or path.is_dir():
-        return "png"
-    kinds: dict[str, Kind] = {
-        ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "mkv", ".y4m": "y4m",
-    }  # fmt: skip
-    kind = kinds.get(path.suffix.lower())
-    if kind is None:
-        raise OutputError(
-            f"{text}: cannot write {path.suffix} files; use .mp4, .mov, .mkv, .y4m, a folder for "
-            'PNG pictures, or "-" for y4m on standard output'
-        )
-    return kind
 
 
 def open_sink(

@@ -19,6 +19,7 @@ MANIFEST = "pack.json"
 MANIFEST_MAX_BYTES = 1 << 20
 FILE_MAX_BYTES = 1 << 40
 PACK_FORMAT = 1
+GROUP_FRAMES_MAX = 129  # of a pack that names no other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,11 @@ class Manifest:
     components: Mapping[str, Any]
     files: Mapping[str, tuple[str, int]]
     sha256: str
+
+    @property
+    def group_frames_max(self) -> int:
+        """The most frames of a group."""
+        return int(self.components.get("defaults", {}).get("group_frames_max", GROUP_FRAMES_MAX))
 
     @property
     def latent_stride(self) -> int:

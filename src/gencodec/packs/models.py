@@ -23,7 +23,7 @@ from gencodec.errors import PackError
 from gencodec.execution import Execution
 from gencodec.geometry import ANCHOR_PAIRS
 from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
-from gencodec.packs.manifest import Manifest, read_manifest
+from gencodec.packs.manifest import GROUP_FRAMES_MAX, Manifest, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.refine import RefineStage, TilePlan, VelocityModel
 from gencodec.transform import (
@@ -57,7 +57,7 @@ class Defaults:
     """
 
     group_frames: int = 129
-    group_frames_max: int = 129
+    group_frames_max: int = GROUP_FRAMES_MAX
     anchor_offset: float = 0.0
     anchor_doubling: float = 0.0
     steps: int = 0

@@ -69,21 +69,21 @@ def fit_motion_codec(codec: MotionCodec, batches: Iterator[Tensor], count: int) 
         count: of batches to use.
     """
     picture, residual = codec.picture, codec.analysis.out_channels
-    images, clips = [], []
+    pixels = 3 * STRIDE**2
+    image, clip = _Moments(pixels), _Moments(TEMPORAL_STRIDE * pixels)
     for crops in itertools.islice(batches, count):
-        images.append(_blocks(crops[:, :, :1], STRIDE))
+        image.add(_blocks(crops[:, :, :1], STRIDE))
         first = crops[:, :, 0]
         predicted = warp(first, search_motion(first, crops[:, :, 1:]))
         errors = _blocks(crops[:, :, 1:] - predicted, STRIDE)
-        clips.append(errors / (errors.square().mean(1, keepdim=True) + _FLOOR).sqrt())
-    image = torch.cat(images)
-    centre = image.mean(0)
-    basis = _strongest(_covariance(image - centre), picture.linear_analysis.out_channels).float()
+        clip.add(errors / (errors.square().mean(1, keepdim=True) + _FLOOR).sqrt())
+    centre = image.mean.float()
+    basis = _strongest(image.covariance, picture.linear_analysis.out_channels).float()
     _set_centre(picture.linear_analysis, basis.T)
     _set_centre(picture.linear_synthesis, basis)
     _set_bias(picture.linear_analysis, -(basis.T @ centre))
     _set_bias(picture.linear_synthesis, centre)
-    basis = _strongest(_covariance(torch.cat(clips)), residual).float()
+    basis = _strongest(clip.second, residual).float()
     _set_centre(codec.analysis, basis.T)
     _set_centre(codec.synthesis, basis)
 
@@ -115,6 +115,36 @@ def _bases(image: Tensor, clip: Tensor, channels: int) -> tuple[Tensor, Tensor, 
 
 def _covariance(vectors: Tensor) -> Tensor:
     return (vectors.T @ vectors).double() / len(vectors)
+
+
+class _Moments:
+    """Mean and covariance of vectors [n, d], added up batch by batch; only sums are held."""
+
+    def __init__(self, size: int) -> None:
+        self._count = 0
+        self._sum = torch.zeros(size, dtype=torch.float64)
+        self._squares = torch.zeros(size, size, dtype=torch.float64)
+
+    def add(self, vectors: Tensor) -> None:
+        """Add vectors [n, d]."""
+        self._count += len(vectors)
+        self._sum += vectors.sum(0)
+        self._squares += vectors.T @ vectors
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean, float64 [d]."""
+        return self._sum / self._count
+
+    @property
+    def second(self) -> Tensor:
+        """Second moments about zero, float64 [d, d]."""
+        return self._squares / self._count
+
+    @property
+    def covariance(self) -> Tensor:
+        """Second moments about the mean, float64 [d, d]."""
+        return self.second - torch.outer(self.mean, self.mean)
 
 
 def _strongest(covariance: Tensor, count: int) -> Tensor:
