@@ -29,11 +29,13 @@ from gencodec.errors import (
 from gencodec.lazy import lazy
 
 if TYPE_CHECKING:
-    from gencodec.codec import DecodeResult, EncodeResult, Video, decode, encode
+    from gencodec.codec import Video, decode, encode
     from gencodec.codec import open_video as open  # noqa: A004
-    from gencodec.inspection import Info, VerifyResult, info, verify
+    from gencodec.inspection import Info, info
     from gencodec.progress import Progress
     from gencodec.rate import Target
+    from gencodec.results import DecodeResult, EncodeResult
+    from gencodec.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
 
@@ -68,17 +70,17 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
-        "DecodeResult": "gencodec.codec",
-        "EncodeResult": "gencodec.codec",
+        "DecodeResult": "gencodec.results",
+        "EncodeResult": "gencodec.results",
         "Info": "gencodec.inspection",
         "Progress": "gencodec.progress",
         "Target": "gencodec.rate",
-        "VerifyResult": "gencodec.inspection",
+        "VerifyResult": "gencodec.verification",
         "Video": "gencodec.codec",
         "decode": "gencodec.codec",
         "encode": "gencodec.codec",
         "info": "gencodec.inspection",
         "open": "gencodec.codec:open_video",
-        "verify": "gencodec.inspection",
+        "verify": "gencodec.verification",
     },
 )

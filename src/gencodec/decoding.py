@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -12,7 +13,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import GroupRecord, Header, Limits, Reader
+from gencodec.concealing import Conceal, Concealer
+from gencodec.container import GroupRecord, Header, IndexEntry, Limits, Reader
 from gencodec.errors import SourceError, UnsupportedError
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
@@ -22,6 +24,7 @@ from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
 from gencodec.refine import TilePlan
+from gencodec.separating import Separator
 from gencodec.transform import Reconstruction
 
 
@@ -31,8 +34,10 @@ class Decoder:
     Attributes:
         reader: of the container.
         info: the video, as the first header tells it.
+        separator: what the stream carries beside the video; its tracks are complete.
         warnings: what the caller should pass on to people; grows while decoding.
         steps: refinement steps of the groups decoded so far.
+        concealer: what was lost so far; None where damage is an error.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Decoder:
         steps: int | None = None,
         pack_dirs: Sequence[Path] = (),
         limits: Limits | None = None,
+        conceal: Conceal | None = None,
     ) -> None:
         """Read the first header and load its pack.
 
@@ -52,8 +58,15 @@ class Decoder:
             steps: refinement steps instead of each group's own; 0 shows the base.
             pack_dirs: searched for packs before the usual places.
             limits: of the reader.
+            conceal: go on behind damage, and show this in its place; None: damage is an error.
         """
-        self.reader = Reader(stream, limits=limits or Limits())
+        self.reader = Reader(
+            stream,
+            limits=limits or Limits(),
+            recover=conceal is not None,
+            damaged=conceal == "base",
+        )
+        self.concealer = None if conceal is None else Concealer(self.reader, conceal)
         self.info = video_info(self.reader.header)
         self.warnings: list[str] = []
         self.steps: list[int] = []
@@ -61,6 +74,8 @@ class Decoder:
         self._execution, self._pack_dirs = execution, pack_dirs
         self._models: dict[bytes, Models] = {}
         self._clock = _Clock(self.reader)
+        self.separator = Separator(self._clock.shift, self._clock.start)
+        self._first = next(self._passing(), None)
         self._pack(self.reader.header)
 
     def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
@@ -71,12 +86,11 @@ class Decoder:
             end: seconds from the first frame; None is the end of the video.
         """
         if start is None and end is None:
-            yield from self.reader.groups()
+            yield from self._in_order()
             return
         low, high = self._ticks(start), self._ticks(end)
-        try:
-            entries = self.reader.index()
-        except SourceError:  # a pipe: read all, use what is wanted
+        entries = self._entries()
+        if entries is None:
             yield from self._from_pipe(low, high)
             return
         for entry, after in pairwise(entries):
@@ -87,14 +101,40 @@ class Decoder:
             begins = high is None or first < high
             ends = low is None or following is None or following > low
             if begins and ends:
-                yield self.reader.read_group(entry)
+                record, units = self.reader.read_span(entry)
+                yield record
+                for unit in units:
+                    self.separator.take(unit)
+
+    def _entries(self) -> list[IndexEntry] | None:
+        """Return where the groups are; None if they are to be met in order."""
+        with suppress(SourceError):  # of a pipe: read all, use what is wanted
+            return None if self.concealer else self.reader.index()
+        return None
+
+    def _passing(self) -> Iterator[GroupRecord]:
+        """Yield the groups to come; what stands between them goes to the separator."""
+        for record in self.reader.records():
+            if isinstance(record, GroupRecord):
+                yield record
+            else:
+                self.separator.take(record)
+
+    def _in_order(self) -> Iterator[GroupRecord]:
+        """Yield all groups; the first one was read in order to know the tracks."""
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+        yield from self._passing()
 
     def _from_pipe(self, low: Fraction | None, high: Fraction | None) -> Iterator[GroupRecord]:
-        for record in self.reader.groups():
+        for record in self._in_order():
             ticks = self._clock.ticks(record)
             if _overlaps(ticks, low, high):
                 yield record
-            elif high is not None and ticks[0] >= high:
+            elif self.concealer is not None:
+                self.concealer.passed(record, ticks)
+            if high is not None and ticks[0] >= high:
                 return
 
     def frames(
@@ -108,20 +148,31 @@ class Decoder:
         low, high = self._ticks(start), self._ticks(end)
         count = 0
         held: Frame | None = None  # until it is known whether it is the last one
-        for record in records:
-            for frame in self._group(record):
+        for record in chain(records, [None]):
+            for frame in self._shown(record, to_end=high is None):
                 if (low is None or frame.ticks >= low) and (high is None or frame.ticks < high):
                     count += 1
                     if held is not None:
                         yield held
                     held = frame
-            if on_progress is not None:
+            if on_progress is not None and record is not None:
                 on_progress(Progress(stage="decode", frames=count, group=record.number + 1))
         if held is not None:
             yield replace(held, duration=self.reader.last_duration if high is None else 0)
 
+    def _shown(self, record: GroupRecord | None, *, to_end: bool) -> Iterator[Frame]:
+        """Yield the frames of a group and what takes the place of lost ones; None: the end."""
+        if self.concealer is None:
+            yield from self._group(record) if record else ()
+        elif record is not None:
+            yield from self.concealer.group(record, self._clock.ticks(record), self._group)
+        elif to_end:
+            yield from self.concealer.end()
+
     def refinement_steps(self, record: GroupRecord) -> int:
         """Return the refinement steps that a group gets."""
+        if record.damaged:
+            return 0
         models = self._pack(self.reader.parts[record.part].header)
         return GroupCoder(models).refinement_steps(record, self._wanted)
 
@@ -137,10 +188,12 @@ class Decoder:
         stride = models.autoencoder.stride
         shape = latent_shape(record.frames, header.height, header.width, stride)
         coder = GroupCoder(models)
-        self.steps.append(coder.refinement_steps(record, self._wanted))
+        wanted = 0 if record.damaged else self._wanted
+        steps = coder.refinement_steps(record, wanted)
         coded = coder.decode(record, shape)
+        self.steps.append(steps)
         latents = coder.refine(
-            coded, record, tile_plan(header), seed=header.noise_seed, steps=self._wanted
+            coded, record, tile_plan(header), seed=header.noise_seed, steps=wanted
         )
         if latents is None and self.steps[-1] > 0:
             self.warnings.append(f"group {record.number}: refinement failed, shown without it")
@@ -190,6 +243,18 @@ class _Clock:
         header = self._reader.parts[part].header
         scale = header.time_base / self._reader.header.time_base
         return self._ends.get(part - 1, Fraction(0)) + (tick - header.start_tick) * scale
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds on the first part's clock at which its video starts."""
+        header = self._reader.header
+        return header.start_tick * header.time_base
+
+    def shift(self, part: int) -> Fraction:
+        """Return the seconds by which a part is shown later than its own clock says."""
+        header = self._reader.parts[part].header
+        placed = self.place(part, header.start_tick) * self._reader.header.time_base
+        return placed - header.start_tick * header.time_base
 
     def ticks(self, record: GroupRecord) -> tuple[int, ...]:
         """Return the times of a group's frames, and note where it ends."""

@@ -38,15 +38,19 @@ def check_video(source: str | Path) -> None:
         raise SourceError(f"{source} is already a .gnv; use `gencodec decode`")
 
 
-def check_coded(source: str | Path) -> None:
+def check_coded(source: str | Path, *, recover: bool = False) -> None:
     """Refuse what is no .gnv file.
+
+    Args:
+        source: the file, or "-", which is left alone.
+        recover: take a damaged start, which cannot be told from no .gnv file here.
 
     Raises:
         SourceError: the file cannot be opened.
         FormatError: it does not start as a .gnv file does.
     """
     start = None if source == "-" else check_input(source)
-    if start is not None and not start.startswith(SIGNATURE):
+    if not (start is None or recover or start.startswith(SIGNATURE)):
         with named(source):
             raise SignatureError(start, offset=0)
 

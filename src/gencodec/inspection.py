@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord, Header, Reader
-from gencodec.errors import FormatError, UnsupportedError
-from gencodec.geometry import group_quality, latent_shape
+from gencodec.carried import KINDS, About, Light, Mastering, Track
+from gencodec.container import (
+    CODER_GNVC_VD,
+    META,
+    PKT,
+    TRAK,
+    GnvcVdBlock,
+    GroupRecord,
+    Header,
+    Reader,
+    Unit,
+    parse_about,
+    parse_packets,
+    parse_track,
+)
+from gencodec.errors import FormatError
+from gencodec.geometry import group_quality
 from gencodec.input import open_stream
-from gencodec.packs import find_pack, list_packs
-from gencodec.packs.prior import ExactPack, load_exact
-from gencodec.progress import Progress, Report
-from gencodec.symbols import GroupDecoder
+from gencodec.packs import list_packs
 
 _QUALITIES = 64  # of the format
 _PROFILES = {1: "gnvc-vd", 2: "gvc"}
@@ -51,8 +63,28 @@ class GroupInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrackInfo:
+    """Sound or subtitles of a file; `bytes` is what its units take."""
+
+    number: int
+    kind: str
+    codec: str
+    language: str
+    title: str
+    dispositions: tuple[str, ...]
+    sample_rate: int
+    channels: int
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
-    """What a file says about itself; rates count the whole file."""
+    """What a file says about itself; rates count the video alone.
+
+    `bytes` is the sum of the next three; `carried_bytes` are those of sound, subtitles, tags and
+    chapters.
+    """
 
     format_version: str
     width: int
@@ -70,25 +102,21 @@ class Info:
     bytes: int
     container_bytes: int
     payload_bytes: int
+    carried_bytes: int
     profile: str
     pack: PackReference
     complete: bool
+    field_order: int
+    tracks: tuple[TrackInfo, ...]
+    tags: dict[str, str]
+    chapters: tuple[tuple[float, float, str], ...]
+    mastering_display: Mastering | None
+    content_light: Light | None
     groups: tuple[GroupInfo, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON types."""
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyResult:
-    """What a verification went through."""
-
-    groups: int
-    frames: int
-    symbols: int
-    bytes: int
-    complete: bool
 
 
 def info(source: str | Path | BinaryIO) -> Info:
@@ -101,12 +129,12 @@ def info(source: str | Path | BinaryIO) -> Info:
     with open_stream(source) as stream:
         reader = Reader(stream)
         counted = _Counted(reader)
-        rows = [counted.row(record) for record in reader.groups()]
-        total = _size(stream, counted.end)
+        rows = [counted.row(each) for each in counted.groups()]
+        total = stream_size(stream, counted.end)
         header = reader.header
     frames = counted.frames
     seconds = counted.seconds
-    bits = 8 * total
+    bits = 8 * (total - counted.carried_bytes)
     pixels = header.width * header.height * frames
     return Info(
         format_version=f"{header.version.major}.{header.version.minor}",
@@ -128,11 +156,18 @@ def info(source: str | Path | BinaryIO) -> Info:
         bpp=bits / pixels if pixels else 0.0,
         kbps=float(bits / seconds / 1000) if seconds else 0.0,
         bytes=total,
-        container_bytes=total - counted.payload_bytes,
+        container_bytes=total - counted.payload_bytes - counted.carried_bytes,
         payload_bytes=counted.payload_bytes,
+        carried_bytes=counted.carried_bytes,
         profile=_PROFILES.get(header.coder, str(header.coder)),
         pack=_reference(header),
         complete=reader.complete,
+        field_order=header.field_order,
+        tracks=tuple(counted.tracks),
+        tags=dict(counted.about.tags),
+        chapters=tuple((float(c.start), float(c.end), c.title) for c in counted.about.chapters),
+        mastering_display=counted.about.mastering,
+        content_light=counted.about.light,
         groups=tuple(rows),
     )
 
@@ -142,9 +177,41 @@ class _Counted:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self.frames = self.payload_bytes = self.end = 0
+        self.frames = self.payload_bytes = self.carried_bytes = self.end = 0
+        self.about = About()
+        self._tracks: dict[int, TrackInfo] = {}
         self.seconds = self._before = Fraction(0)  # of all parts, of those before the last one met
         self._part = 0
+
+    @property
+    def tracks(self) -> list[TrackInfo]:
+        """Tracks by their numbers; those of all parts as one."""
+        return [self._tracks[number] for number in sorted(self._tracks)]
+
+    def groups(self) -> Iterator[GroupRecord]:
+        """Yield the groups, and count what stands between them."""
+        for record in self._reader.records():
+            if isinstance(record, GroupRecord):
+                yield record
+            else:
+                self.carried_bytes += record.bytes
+                with suppress(FormatError):  # the picture does not depend on it
+                    self._carried(record)
+
+    def _carried(self, unit: Unit) -> None:
+        if unit.type == META and not self.about:
+            self.about = parse_about(unit)
+        elif unit.type == TRAK:
+            track = parse_track(unit)
+            known = self._tracks.get(track.number) or _track_info(track)
+            self._tracks[track.number] = replace(known, bytes=known.bytes + unit.bytes)
+        elif unit.type == PKT:
+            packets = parse_packets(unit)
+            number = packets[0].track
+            if (told := self._tracks.get(number)) is not None:
+                self._tracks[number] = replace(
+                    told, packets=told.packets + len(packets), bytes=told.bytes + unit.bytes
+                )
 
     def row(self, record: GroupRecord) -> GroupInfo:
         header = self._reader.parts[record.part].header
@@ -157,7 +224,7 @@ class _Counted:
         last = record.ticks[-1] + header.frame_ticks
         self.seconds = self._before + (last - header.start_tick) * header.time_base
         start = self._before + (record.ticks[0] - header.start_tick) * header.time_base
-        block = _block(record)
+        block = read_block(record)
         return GroupInfo(
             index=record.number,
             offset=record.offset,
@@ -173,7 +240,23 @@ class _Counted:
         )
 
 
-def _block(record: GroupRecord) -> GnvcVdBlock | None:
+def _track_info(track: Track) -> TrackInfo:
+    return TrackInfo(
+        number=track.number,
+        kind=KINDS[track.kind],
+        codec=track.codec,
+        language=track.language,
+        title=track.title,
+        dispositions=track.dispositions,
+        sample_rate=track.sample_rate,
+        channels=track.channels,
+        packets=0,
+        bytes=0,
+    )
+
+
+def read_block(record: GroupRecord) -> GnvcVdBlock | None:
+    """Return the settings of a `gnvc-vd` group; None of another coder's."""
     if record.coder != CODER_GNVC_VD:
         return None
     return GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
@@ -183,7 +266,7 @@ def _anchor(block: GnvcVdBlock) -> int:
     return group_quality(block.quality, block.anchor_offset, _QUALITIES).anchor
 
 
-def _size(stream: BinaryIO, read: int) -> int:
+def stream_size(stream: BinaryIO, read: int) -> int:
     """Return the bytes of the whole stream; of a pipe, those up to the last group."""
     return stream.seek(0, 2) if stream.seekable() else read
 
@@ -194,66 +277,3 @@ def _reference(header: Header) -> PackReference:
         sha256 = header.main_pack.hex()
     name = next((pack.name for pack in list_packs() if pack.sha256 == sha256), None)
     return PackReference(name=name, sha256=sha256, installed=name is not None)
-
-
-def verify(source: str | Path | BinaryIO, *, on_progress: Report | None = None) -> VerifyResult:
-    """Check every checksum of a file and decode every symbol against the stored digests.
-
-    Raises:
-        FormatError: the first damage found.
-        PackError: the file's pack is not installed; the checksums before it are good.
-    """
-    groups = frames = symbols = end = 0
-    with open_stream(source) as stream:
-        reader = Reader(stream)
-        checker = _SymbolChecker()
-        for record in reader.groups():
-            symbols += checker.check(record, reader.parts[record.part].header)
-            groups, frames = groups + 1, frames + record.frames
-            end = record.offset + record.container_bytes + len(record.payload)
-            if on_progress is not None:
-                on_progress(Progress(stage="verify", frames=frames, group=groups))
-        return VerifyResult(
-            groups=groups,
-            frames=frames,
-            symbols=symbols,
-            bytes=_size(stream, end),
-            complete=reader.complete,
-        )
-
-
-class _SymbolChecker:
-    """Decodes the symbols of groups; loads the integer part of each pack once."""
-
-    def __init__(self) -> None:
-        self._packs: dict[str, ExactPack] = {}
-
-    def check(self, record: GroupRecord, header: Header) -> int:
-        """Decode a group and return its number of symbols; raise as `verify`."""
-        block = _block(record)
-        if block is None:
-            raise UnsupportedError(
-                f"group {record.number}: coder {record.coder} cannot be verified by this version",
-                offset=record.offset,
-            )
-        exact = self._exact(header.main_pack.hex())
-        frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
-        quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
-        try:
-            decoder = GroupDecoder(
-                exact.prior,
-                exact.tables,
-                (shape[0], shape[1]),
-                record.payload,
-                digest=record.digest,
-            )
-            coded = [decoder.decode_frame(quality.of(t)) for t in range(frames)]
-            decoder.finish()
-        except FormatError as error:
-            raise FormatError(f"group {record.number}: {error}", offset=record.offset) from error
-        return sum(y.size + z.size for y, z in coded)
-
-    def _exact(self, sha256: str) -> ExactPack:
-        if sha256 not in self._packs:
-            self._packs[sha256] = load_exact(find_pack(sha256))
-        return self._packs[sha256]

@@ -9,6 +9,7 @@ import pytest
 from gencodec.cli import paths
 from gencodec.cli.console import Console
 from gencodec.cli.signals import Signals
+from gencodec.frames import Sound
 from gencodec.packs import find_pack
 from gencodec.rate import Target
 
@@ -32,12 +33,15 @@ def test_plain_encode_uses_the_defaults(gencodec: Gencodec, library: Library, vi
         "threads": None,
         "overwrite": False,
         "max_pixels": None,
+        "sound": Sound(),
     }
 
 
 def test_every_option_reaches_the_library(gencodec: Gencodec, library: Library, video: str) -> None:
     pack = str(find_pack("mini"))
-    options = f"--gop 17 --pack {pack} --device cuda:1 --threads 3 --max-pixels 1920x1080"
+    options = (
+        f"--gop 17 --pack {pack} --device cuda:1 --threads 3 --max-pixels 1920x1080 --audio opus:24"
+    )
 
     assert gencodec("encode", video, "-o", "out.gnv", *options.split()).exit_code == 0
 
@@ -47,6 +51,7 @@ def test_every_option_reaches_the_library(gencodec: Gencodec, library: Library, 
     assert keywords["device"] == "cuda:1"
     assert keywords["threads"] == 3
     assert keywords["max_pixels"] == 1920 * 1080
+    assert keywords["sound"] == Sound(mode="opus", kilobits=24)
 
 
 @pytest.mark.parametrize(

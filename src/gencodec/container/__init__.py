@@ -3,6 +3,15 @@
 Everything read here is untrusted: any bytes give a value or a `GencodecError`.
 """
 
+from gencodec.container.carried import (
+    RUN_PACKETS,
+    pack_about,
+    pack_packets,
+    pack_track,
+    parse_about,
+    parse_packets,
+    parse_track,
+)
 from gencodec.container.index import seek
 from gencodec.container.layout import (
     CODER_GNVC_VD,
@@ -16,13 +25,19 @@ from gencodec.container.layout import (
     GnvcVdBlock,
     Header,
     Pack,
-    Packet,
-    Track,
     Version,
 )
 from gencodec.container.limits import Limits
 from gencodec.container.reader import Reader
-from gencodec.container.records import Damage, GroupRecord, IndexEntry, Part, Totals, Unit
+from gencodec.container.records import (
+    Damage,
+    GroupRecord,
+    IndexEntry,
+    Part,
+    Totals,
+    Unit,
+    named_groups,
+)
 from gencodec.container.signature import PROBE_BYTES, SignatureError
 from gencodec.container.writer import Writer
 
@@ -33,6 +48,7 @@ __all__ = [
     "PKT",
     "PROBE_BYTES",
     "PROV",
+    "RUN_PACKETS",
     "SIGNATURE",
     "STAT",
     "TRAK",
@@ -43,14 +59,19 @@ __all__ = [
     "IndexEntry",
     "Limits",
     "Pack",
-    "Packet",
     "Part",
     "Reader",
     "SignatureError",
     "Totals",
-    "Track",
     "Unit",
     "Version",
     "Writer",
+    "named_groups",
+    "pack_about",
+    "pack_packets",
+    "pack_track",
+    "parse_about",
+    "parse_packets",
+    "parse_track",
     "seek",
 ]
