@@ -31,6 +31,7 @@ from gencodec.lazy import lazy
 if TYPE_CHECKING:
     from gencodec.codec import Video, decode, encode
     from gencodec.codec import open_video as open  # noqa: A004
+    from gencodec.gvc import GvcSettings
     from gencodec.inspection import Info, info
     from gencodec.progress import Progress
     from gencodec.rate import Target
@@ -45,6 +46,7 @@ __all__ = [
     "ExecutionError",
     "FormatError",
     "GencodecError",
+    "GvcSettings",
     "IncompleteError",
     "Info",
     "LimitError",
@@ -72,6 +74,7 @@ __getattr__ = lazy(
     {
         "DecodeResult": "gencodec.results",
         "EncodeResult": "gencodec.results",
+        "GvcSettings": "gencodec.gvc",
         "Info": "gencodec.inspection",
         "Progress": "gencodec.progress",
         "Target": "gencodec.rate",

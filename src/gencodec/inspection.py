@@ -12,11 +12,13 @@ from typing import Any, BinaryIO
 from gencodec.carried import KINDS, About, Light, Mastering, Track
 from gencodec.container import (
     CODER_GNVC_VD,
+    CODER_GVC,
     META,
     PKT,
     TRAK,
     GnvcVdBlock,
     GroupRecord,
+    GvcBlock,
     Header,
     Reader,
     Unit,
@@ -26,6 +28,7 @@ from gencodec.container import (
 )
 from gencodec.errors import FormatError
 from gencodec.geometry import group_quality
+from gencodec.gvc import Schedule, read_gvc_block
 from gencodec.input import open_stream
 from gencodec.packs import list_packs
 
@@ -46,7 +49,16 @@ class PackReference:
 class GroupInfo:
     """One group of a file; `bytes` is the whole unit, `start` its first time in seconds.
 
-    Of another coder's group the last four numbers are None, `start_level` also without steps.
+    What a coder does not have is None; of a coder that is not known all of it.
+
+    Attributes:
+        quality, anchor_quality: gnvc-vd: quality indices; gvc: `quality` of the reference pictures.
+        steps, start_level: of the refinement, the level only with steps; gvc: steps of the sampler.
+        atoms: gvc: chosen at each coded step of each latent frame, on average.
+        codebook: gvc: atoms to choose from.
+        evaluations: gvc: of the flow model.
+        variant: gvc: "t2v", "i2v" or "flf2v".
+        needs: numbers of the groups that decoding needs.
     """
 
     index: int
@@ -60,6 +72,11 @@ class GroupInfo:
     steps: int | None
     start_level: float | None
     cut: bool
+    needs: tuple[int, ...] = ()
+    variant: str | None = None
+    atoms: float | None = None
+    codebook: int | None = None
+    evaluations: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +176,7 @@ def info(source: str | Path | BinaryIO) -> Info:
         container_bytes=total - counted.payload_bytes - counted.carried_bytes,
         payload_bytes=counted.payload_bytes,
         carried_bytes=counted.carried_bytes,
-        profile=_PROFILES.get(header.coder, str(header.coder)),
+        profile=_profile(header, rows),
         pack=_reference(header),
         complete=reader.complete,
         field_order=header.field_order,
@@ -224,7 +241,6 @@ class _Counted:
         last = record.ticks[-1] + header.frame_ticks
         self.seconds = self._before + (last - header.start_tick) * header.time_base
         start = self._before + (record.ticks[0] - header.start_tick) * header.time_base
-        block = read_block(record)
         return GroupInfo(
             index=record.number,
             offset=record.offset,
@@ -232,11 +248,9 @@ class _Counted:
             payload_bytes=len(record.payload),
             frames=record.frames,
             start=float(start),
-            quality=block.quality if block else None,
-            anchor_quality=_anchor(block) if block else None,
-            steps=block.steps if block else None,
-            start_level=block.start_level / 1000 if block and block.steps else None,
             cut=record.cut,
+            needs=tuple(record.number - back for back in record.dependencies),
+            **_settings(record),
         )
 
 
@@ -255,15 +269,40 @@ def _track_info(track: Track) -> TrackInfo:
     )
 
 
-def read_block(record: GroupRecord) -> GnvcVdBlock | None:
-    """Return the settings of a `gnvc-vd` group; None of another coder's."""
+def _profile(header: Header, rows: list[GroupInfo]) -> str:
+    """Return the coder of a file, of gvc with the variant of its first group."""
+    name = _PROFILES.get(header.coder, str(header.coder))
+    variant = next((row.variant for row in rows if row.variant), None)
+    return f"{name}-{variant}" if header.coder == CODER_GVC and variant else name
+
+
+def _settings(record: GroupRecord) -> dict[str, Any]:
+    """Return the fields of a row that the coder block tells."""
+    if record.coder == CODER_GVC:
+        return _gvc_settings(read_gvc_block(record))
     if record.coder != CODER_GNVC_VD:
-        return None
-    return GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
+        return dict.fromkeys(("quality", "anchor_quality", "steps", "start_level"))
+    block = GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
+    quality = group_quality(block.quality, block.anchor_offset, _QUALITIES)
+    return {
+        "quality": block.quality,
+        "anchor_quality": quality.anchor,
+        "steps": block.steps,
+        "start_level": block.start_level / 1000 if block.steps else None,
+    }
 
 
-def _anchor(block: GnvcVdBlock) -> int:
-    return group_quality(block.quality, block.anchor_offset, _QUALITIES).anchor
+def _gvc_settings(block: GvcBlock) -> dict[str, Any]:
+    return {
+        "quality": block.quality if block.variant else None,
+        "anchor_quality": None,
+        "steps": block.steps,
+        "start_level": None,
+        "variant": block.name,
+        "atoms": block.atoms / block.coded_steps,
+        "codebook": block.codebook,
+        "evaluations": Schedule(block, 1).evaluations,
+    }
 
 
 def stream_size(stream: BinaryIO, read: int) -> int:

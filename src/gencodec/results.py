@@ -31,7 +31,8 @@ class EncodeResult:
         target_bytes, target_bpp: what that means for this video; None for a fixed quality.
         reached: the file is within 3 % of the target.
         too_large: the file is more than 3 % larger than the target.
-        quality: lowest and highest quality index used.
+        quality: lowest and highest quality index used; of gvc that of the reference pictures.
+        atoms: gvc: lowest and highest of the groups' atoms of a step and latent frame.
         pack, device: what made it, where.
         encode_seconds: wall time of the call; what a program imports before it is left out.
         warnings: for people.
@@ -58,6 +59,7 @@ class EncodeResult:
     device: str
     encode_seconds: float
     warnings: tuple[str, ...]
+    atoms: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ def encode_result(
         reached=reached,
         too_large=wanted is not None and counted > (1 + TOLERANCE) * wanted,
         quality=encoded.quality,
+        atoms=encoded.atoms,
         pack="",
         device="",
         encode_seconds=0.0,

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from gencodec.container import GroupRecord, Header, Reader, named_groups
+from gencodec.container import (
+    CODER_GNVC_VD,
+    CODER_GVC,
+    GnvcVdBlock,
+    GroupRecord,
+    Header,
+    Reader,
+    named_groups,
+)
 from gencodec.errors import FormatError, LimitError, TruncatedError, UnsupportedError
 from gencodec.geometry import group_quality, latent_shape
+from gencodec.gvc import Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.input import open_stream
-from gencodec.inspection import read_block, stream_size
-from gencodec.packs import find_pack
+from gencodec.inspection import stream_size
+from gencodec.packs import find_pack, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.progress import Progress, Report
 from gencodec.symbols import GroupDecoder
@@ -97,31 +106,65 @@ class _SymbolChecker:
 
     def __init__(self) -> None:
         self._packs: dict[str, ExactPack] = {}
+        self._strides: dict[str, int] = {}
 
     def check(self, record: GroupRecord, header: Header) -> int:
         """Decode a group and return its number of symbols; raise as `verify`."""
-        block = read_block(record)
-        if block is None:
+        if record.coder not in (CODER_GNVC_VD, CODER_GVC):
             raise UnsupportedError(
                 f"group {record.number}: coder {record.coder} cannot be verified by this version",
                 offset=record.offset,
             )
-        exact = self._exact(header.main_pack.hex())
-        frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
-        quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
         try:
-            decoder = GroupDecoder(
-                exact.prior,
-                exact.tables,
-                (shape[0], shape[1]),
-                record.payload,
-                digest=record.digest,
-            )
-            coded = [decoder.decode_frame(quality.of(t)) for t in range(frames)]
-            decoder.finish()
+            if record.coder == CODER_GVC:
+                return self._check_steered(record, header)
+            block = GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
+            coded = (record.payload, record.digest)
+            return self._check_symbols(header.main_pack, coded, header, record.frames, block)
+        except UnsupportedError:
+            raise
         except FormatError as error:
             raise FormatError(f"group {record.number}: {error}", offset=record.offset) from error
-        return sum(y.size + z.size for y, z in coded)
+
+    def _check_steered(self, record: GroupRecord, header: Header) -> int:
+        """Decode the reference pictures and the atoms of a `gvc` group."""
+        block = read_gvc_block(record)
+        stride = self._stride(header.main_pack.hex())
+        frames = latent_shape(latent_frames(record), header.height, header.width, stride)[0]
+        steering = parse_payload(record, Schedule(block, frames))
+        plain = GnvcVdBlock(quality=block.quality)
+        symbols = sum(
+            self._check_symbols(
+                header.reference_pack, (picture.payload, picture.digest), header, 1, plain
+            )
+            for picture in steering.pictures
+        )
+        return symbols + sum(map(len, steering.choices))
+
+    def _check_symbols(
+        self,
+        pack: bytes,
+        coded: tuple[bytes, int],
+        header: Header,
+        frames: int,
+        block: GnvcVdBlock,
+    ) -> int:
+        """Decode a payload with its digest, made by `gnvc-vd`, and return its number of symbols."""
+        exact = self._exact(pack.hex())
+        count, *shape = latent_shape(frames, header.height, header.width, exact.stride)
+        quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
+        payload, digest = coded
+        decoder = GroupDecoder(
+            exact.prior, exact.tables, (shape[0], shape[1]), payload, digest=digest
+        )
+        found = [decoder.decode_frame(quality.of(t)) for t in range(count)]
+        decoder.finish()
+        return sum(y.size + z.size for y, z in found)
+
+    def _stride(self, sha256: str) -> int:
+        if sha256 not in self._strides:
+            self._strides[sha256] = read_manifest(find_pack(sha256)).latent_stride
+        return self._strides[sha256]
 
     def _exact(self, sha256: str) -> ExactPack:
         if sha256 not in self._packs:

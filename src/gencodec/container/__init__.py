@@ -3,6 +3,7 @@
 Everything read here is untrusted: any bytes give a value or a `GencodecError`.
 """
 
+from gencodec.container.blocks import FLF2V, I2V, T2V, VARIANTS, GnvcVdBlock, GvcBlock
 from gencodec.container.carried import (
     RUN_PACKETS,
     pack_about,
@@ -12,6 +13,7 @@ from gencodec.container.carried import (
     parse_packets,
     parse_track,
 )
+from gencodec.container.cursor import BytesCursor, pack_var, parse_var
 from gencodec.container.index import seek
 from gencodec.container.layout import (
     CODER_GNVC_VD,
@@ -22,7 +24,6 @@ from gencodec.container.layout import (
     SIGNATURE,
     STAT,
     TRAK,
-    GnvcVdBlock,
     Header,
     Pack,
     Version,
@@ -44,6 +45,8 @@ from gencodec.container.writer import Writer
 __all__ = [
     "CODER_GNVC_VD",
     "CODER_GVC",
+    "FLF2V",
+    "I2V",
     "META",
     "PKT",
     "PROBE_BYTES",
@@ -51,10 +54,14 @@ __all__ = [
     "RUN_PACKETS",
     "SIGNATURE",
     "STAT",
+    "T2V",
     "TRAK",
+    "VARIANTS",
+    "BytesCursor",
     "Damage",
     "GnvcVdBlock",
     "GroupRecord",
+    "GvcBlock",
     "Header",
     "IndexEntry",
     "Limits",
@@ -70,8 +77,10 @@ __all__ = [
     "pack_about",
     "pack_packets",
     "pack_track",
+    "pack_var",
     "parse_about",
     "parse_packets",
     "parse_track",
+    "parse_var",
     "seek",
 ]
