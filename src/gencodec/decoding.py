@@ -21,7 +21,7 @@ from gencodec.group_coder import GroupCoder, Latents
 from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
-from gencodec.refine import TilePlan
+from gencodec.tiles import TilePlan
 from gencodec.transform import Reconstruction
 
 
@@ -147,7 +147,8 @@ class Decoder:
             latents = coded.latents
         ticks = self._clock.ticks(record)
         size = (record.frames, header.height, header.width)
-        for rgb, tick in zip(_pictures(models, coded, latents, size), ticks, strict=True):
+        pictures = _pictures(models, coded, latents, size, vae_tiles(header))
+        for rgb, tick in zip(pictures, ticks, strict=True):
             yield Frame(rgb=rgb, ticks=tick)
 
     def _pack(self, header: Header) -> Models:
@@ -166,12 +167,17 @@ class Decoder:
 
 
 def _pictures(
-    models: Models, coded: Reconstruction, latents: Latents | None, size: tuple[int, int, int]
+    models: Models,
+    coded: Reconstruction,
+    latents: Latents | None,
+    size: tuple[int, int, int],
+    plan: TilePlan,
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames [H, W, 3] of a group; a codec's own pictures where no latents are given."""
     frames, height, width = size
     if latents is not None:
-        yield from chain.from_iterable(models.autoencoder.decode(latents, size, coded.pictures))
+        blocks = models.autoencoder.decode(latents, size, coded.pictures, plan)
+        yield from chain.from_iterable(blocks)
     elif coded.pictures is not None:
         yield from coded.pictures[:frames, :height, :width]
 
@@ -208,6 +214,11 @@ def tile_plan(header: Header) -> TilePlan:
     return TilePlan(
         frames=header.refine_window, size=header.refine_tile, overlap=header.refine_overlap
     )
+
+
+def vae_tiles(header: Header) -> TilePlan:
+    """Return the tiles of the autoencoder that a header asks for."""
+    return TilePlan(size=header.vae_tile, overlap=header.vae_overlap)
 
 
 def video_info(header: Header) -> VideoInfo:

@@ -138,7 +138,7 @@ class Encoder:
         return Sample(self._models.transform.prepare(group.rgb), self._coder)
 
     def _header(self, start_tick: int, *, constant_rate: bool) -> Header:
-        tiles = self._models.defaults.tiles
+        tiles, vae = self._models.defaults.tiles, self._models.defaults.vae_tiles
         identity = bytes.fromhex(self._models.manifest.sha256)
         return Header(
             **_picture(self._source.info),
@@ -151,6 +151,8 @@ class Encoder:
             refine_tile=tiles.size,
             refine_overlap=tiles.overlap,
             refine_window=tiles.frames,
+            vae_tile=vae.size,
+            vae_overlap=vae.overlap,
             packs=(Pack(sha256=identity),),
         )
 

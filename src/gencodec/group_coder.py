@@ -12,8 +12,9 @@ from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
 from gencodec.errors import UnsupportedError
 from gencodec.geometry import group_quality
 from gencodec.packs.models import Models
-from gencodec.refine import TilePlan, level_of_error, noise_for
+from gencodec.refine import level_of_error, noise_for
 from gencodec.symbols import GroupDecoder, GroupEncoder
+from gencodec.tiles import TilePlan
 from gencodec.transform import Reconstruction, Source
 
 Latents = NDArray[np.float32]
