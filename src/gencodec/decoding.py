@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gencodec.container import GroupRecord, Header, Limits, Reader
 from gencodec.errors import SourceError, UnsupportedError
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder, Latents
+from gencodec.group_coder import GroupCoder, tile_plan, vae_tiles
 from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
-from gencodec.tiles import TilePlan
-from gencodec.transform import Reconstruction
 
 
 class Decoder:
@@ -147,7 +142,7 @@ class Decoder:
             latents = coded.latents
         ticks = self._clock.ticks(record)
         size = (record.frames, header.height, header.width)
-        pictures = _pictures(models, coded, latents, size, vae_tiles(header))
+        pictures = coder.pictures(coded, latents, size, vae_tiles(header))
         for rgb, tick in zip(pictures, ticks, strict=True):
             yield Frame(rgb=rgb, ticks=tick)
 
@@ -164,22 +159,6 @@ class Decoder:
         if seconds is None:
             return None
         return self.reader.header.start_tick + seconds / self.info.time_base
-
-
-def _pictures(
-    models: Models,
-    coded: Reconstruction,
-    latents: Latents | None,
-    size: tuple[int, int, int],
-    plan: TilePlan,
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames [H, W, 3] of a group; a codec's own pictures where no latents are given."""
-    frames, height, width = size
-    if latents is not None:
-        blocks = models.autoencoder.decode(latents, size, coded.pictures, plan)
-        yield from chain.from_iterable(blocks)
-    elif coded.pictures is not None:
-        yield from coded.pictures[:frames, :height, :width]
 
 
 class _Clock:
@@ -207,18 +186,6 @@ class _Clock:
 def _overlaps(ticks: tuple[int, ...], low: Fraction | None, high: Fraction | None) -> bool:
     begins = high is None or ticks[0] < high
     return begins and (low is None or ticks[-1] >= low)
-
-
-def tile_plan(header: Header) -> TilePlan:
-    """Return the windows of refinement that a header asks for."""
-    return TilePlan(
-        frames=header.refine_window, size=header.refine_tile, overlap=header.refine_overlap
-    )
-
-
-def vae_tiles(header: Header) -> TilePlan:
-    """Return the tiles of the autoencoder that a header asks for."""
-    return TilePlan(size=header.vae_tile, overlap=header.vae_overlap)
 
 
 def video_info(header: Header) -> VideoInfo:

@@ -17,6 +17,7 @@ from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.packs.models import Models
 from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
+from gencodec.trial import Trial
 
 _FILE_OVERHEAD = 115  # bytes of header and end, with one pack
 _GROUP_OVERHEAD = 24  # bytes of a group's framing and index entry
@@ -115,11 +116,14 @@ class Encoder:
         coming = self._groups()
         group = first = next(coming)
         start = first.ticks[0]
-        with Writer(stream, self._header(start, constant_rate=look.constant_rate)) as writer:
+        header = self._header(start, constant_rate=look.constant_rate)
+        trial = Trial(self._models, header)
+        with Writer(stream, header) as writer:
             for group in chain([first], coming):
                 sample = look.samples.pop(group.index, None) or self._sample(group)
                 quality = choose(group, sample)
-                writer.write_group(_record(group, sample.at(quality)))
+                record = _record(group, sample.at(quality))
+                writer.write_group(trial.choose(record, sample.source))
                 qualities.append(quality)
                 self._report(writer.totals, look.frames or None, quality)
             told = group.duration if group.duration != frame_ticks else 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
+from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord, Header
 from gencodec.errors import UnsupportedError
 from gencodec.geometry import group_quality
 from gencodec.packs.models import Models
@@ -18,6 +20,7 @@ from gencodec.tiles import TilePlan
 from gencodec.transform import Reconstruction, Source
 
 Latents = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 USES_NOISE = 1  # bit of the coder block's flags: refinement starts from latents mixed with noise
 
 
@@ -130,6 +133,40 @@ class GroupCoder:
             noise=noise,
             plan=plan,
         )
+
+    def pictures(
+        self,
+        coded: Reconstruction,
+        latents: Latents | None,
+        size: tuple[int, int, int],
+        tiles: TilePlan,
+    ) -> Iterator[Pixels]:
+        """Yield the frames [H, W, 3] of a group.
+
+        Args:
+            coded: from `decode`.
+            latents: from `refine`; None shows a codec's own pictures.
+            size: frames, height and width of the group.
+            tiles: of the autoencoder, from the file's header.
+        """
+        frames, height, width = size
+        if latents is not None:
+            blocks = self._models.autoencoder.decode(latents, size, coded.pictures, tiles)
+            yield from chain.from_iterable(blocks)
+        elif coded.pictures is not None:
+            yield from coded.pictures[:frames, :height, :width]
+
+
+def tile_plan(header: Header) -> TilePlan:
+    """Return the windows of refinement that a header asks for."""
+    return TilePlan(
+        frames=header.refine_window, size=header.refine_tile, overlap=header.refine_overlap
+    )
+
+
+def vae_tiles(header: Header) -> TilePlan:
+    """Return the tiles of the autoencoder that a header asks for."""
+    return TilePlan(size=header.vae_tile, overlap=header.vae_overlap)
 
 
 def read_block(record: GroupRecord) -> GnvcVdBlock:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -357,3 +358,41 @@ def test_completions_print_a_script_and_answer_the_shell(
     monkeypatch.setenv("COMP_WORDS", "gencodec dec")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert b"decode" in gencodec().stdout
+
+
+def test_train_tells_what_it_takes(
+    gencodec: Gencodec,
+    training: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+
+    asked: list[tuple[str, int]] = []
+
+    def estimate(recipe: Any, processes: int) -> list[Any]:  # noqa: ANN401
+        asked.append((recipe.name, processes))
+        known: dict[str, Any] = {
+            "trained": 800_000_000,
+            "frozen": 1_500_000_000,
+            "batch": 8,
+            "flops": 1e15,
+        }
+        return [
+            training.StageEstimate(
+                stage=stage, steps=steps, hours=hours, processes=processes,
+                memory_bytes=42_000_000_000, **known,
+            )
+            for stage, steps, hours in (("align", 100_000, 250.0), ("motion", None, None))
+        ]  # fmt: skip
+
+    monkeypatch.setattr(training, "estimate", estimate)
+    outcome = gencodec("train", "wan2.1-vace-1.3b", "--dry-run", "--processes", "2")
+    assert outcome.stderr.splitlines() == [
+        "align: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.00 GB a GPU; "
+        "100,000 steps, 250 hours",
+        "motion: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.00 GB a GPU; "
+        "as long as --minutes",
+        "assumed: 2 GPU at 35% of 312 TFLOP/s",
+    ]
+    assert asked == [("gnvc-wan2.1-vace-1.3b", 2)]
+    assert gencodec("train", "mini").exit_code == 2
+    assert gencodec("train", "maxi", "--dry-run").exit_code == 5

@@ -6,6 +6,7 @@ empty prompt's embedding in packs of real Wan networks and one zero token in sma
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -41,7 +42,7 @@ class VelocityModel(nn.Module):
         self.wan = (WanVACETransformer3DModel if self.has_adapter else WanTransformer3DModel)(
             **config
         )
-        self._watched = False
+        self.watched = False  # whether something must see every call of the network
         self.autocast: torch.dtype | None = None
         text_dim = int(self.wan.config.text_dim)
         self.register_buffer("prompt", torch.zeros(1, prompt_length, text_dim), persistent=False)
@@ -78,7 +79,8 @@ class VelocityModel(nn.Module):
             condition: [b, d, t, h, w], decoded latents and features; None is no condition.
         """
         h, w = latents.shape[-2:]
-        with torch.autocast(latents.device.type, self.autocast, enabled=self.autocast is not None):
+        device, dtype = latents.device.type, self.autocast
+        with nullcontext() if dtype is None else torch.autocast(device, dtype):
             velocity = self._forward(
                 self._padded(latents),
                 sigma * LEVEL_UNIT,
@@ -96,7 +98,7 @@ class VelocityModel(nn.Module):
         }
         if not self.has_adapter:
             return wan(**shared)[0]
-        if condition is None and not self._watched:  # the same without the adapter's work
+        if condition is None and not self.watched:  # the same without the adapter's work
             return WanTransformer3DModel.forward(wan, **shared)[0]
         scales = latents.new_ones(len(wan.config.vace_layers))
         if condition is None:
@@ -118,10 +120,14 @@ class VelocityModel(nn.Module):
         """Return the parameters of the conditioning adapter; the others are the prior's."""
         return [p for name, p in self.wan.named_parameters() if name.startswith(ADAPTER)]
 
+    def blocks(self) -> list[nn.Module]:
+        """Return the transformer's blocks, the adapter's among them."""
+        return [*self.wan.blocks, *(self.wan.vace_blocks if self.has_adapter else ())]
+
     def offload(self, execution: Execution) -> None:
         """Keep the weights in main memory; each block visits the device when it is its turn."""
         device = execution.device
-        self._watched = True
+        self.watched = True
         self.prompt = self.prompt.to(device)
         apply_group_offloading(
             self.wan,
