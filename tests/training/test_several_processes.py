@@ -21,7 +21,7 @@ from gencodec.execution import Execution
 STEPS = 3
 CASES = [("codec", False), ("flow", False), ("adapter", False), ("flow", True), ("align", True)]
 # Attention over the one token of the text has no gradient here: Adam follows its rounding.
-UNDECIDED = [f"attn2.{kind}_{part}" for kind in ("to", "norm") for part in "qk"]
+UNDECIDED = ["norm2.", *(f"attn2.{kind}_{part}" for kind in ("to", "norm") for part in "qk")]
 COMPONENTS: dict[str, Any] = {**tiny.COMPONENTS}
 
 
