@@ -12,6 +12,9 @@ def latent_shape(frames: int, height: int, width: int, stride: int) -> tuple[int
     return 1 + -(-(frames - 1) // TEMPORAL_STRIDE), -(-height // stride), -(-width // stride)
 
 
+ANCHOR_PAIRS = (-2, 13)  # of quality indices; what a group can say
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupQuality:
     """Quality index of the anchor and of the other latent frames of a group."""
@@ -25,8 +28,14 @@ class GroupQuality:
 
 
 def group_quality(quality: int, anchor_offset: int, qualities: int) -> GroupQuality:
-    """Return the quality indices of a group's latent frames, clamped to those that exist."""
+    """Return the quality indices of a group's latent frames, clamped to those that exist.
+
+    Args:
+        quality: index of the group.
+        anchor_offset: pairs of indices by which the anchor is better.
+        qualities: number of indices.
+    """
     top = qualities - 1
     return GroupQuality(
-        anchor=min(max(quality + anchor_offset, 0), top), inter=min(max(quality, 0), top)
+        anchor=min(max(quality + 2 * anchor_offset, 0), top), inter=min(max(quality, 0), top)
     )

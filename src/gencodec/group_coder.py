@@ -48,15 +48,16 @@ class GroupCoder:
     def encode(self, source: Source, quality: int) -> CodedGroup:
         """Code a group, made ready by the pack's transform, at a quality index."""
         defaults, exact = self._models.defaults, self._models.exact
-        pair = group_quality(quality, defaults.anchor_offset, self.qualities)
-        h, w = source.shape[-2:]
+        t, h, w = source.shape[-3:]
+        offset = defaults.anchor_pairs(t)
+        pair = group_quality(quality, offset, self.qualities)
         encoder = GroupEncoder(exact.prior, exact.tables, (h, w))
         coded = self._models.transform.encode(source, pair, encoder.encode_frame)
         refine = self._models.refiner is not None and quality < defaults.refine_below
         steps = defaults.steps if refine else 0
         block = GnvcVdBlock(
             quality=quality,
-            anchor_offset=defaults.anchor_offset,
+            anchor_offset=offset,
             steps=steps,
             start_level=self._start_level(coded, source) if steps else 0,
             flags=USES_NOISE if steps and defaults.noise else 0,

@@ -12,7 +12,7 @@ import pytest
 from gencodec.container import META, GnvcVdBlock, GroupRecord, Header, Pack, Writer
 
 PACK = Pack(sha256=bytes(range(32)))
-BLOCK = GnvcVdBlock(quality=20, anchor_offset=6, steps=2, start_level=350).to_bytes()
+BLOCK = GnvcVdBlock(quality=20, anchor_offset=8, steps=2, start_level=350).to_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def test_other_forms_of_a_var_are_refused(data: bytes) -> None:
 
 
 def test_bits_fill_from_the_lowest_and_ranges_shift() -> None:
-    block = GnvcVdBlock(quality=1, anchor_offset=-3, steps=1, start_level=1)
+    block = GnvcVdBlock(quality=1, anchor_offset=-1, steps=1, start_level=1)
     assert pack(block) == (1 | 1 << 6 | 1 << 10 | 1 << 14).to_bytes(3, "little")
     assert parse(GnvcVdBlock, BytesCursor(pack(block))) == block
 

@@ -252,7 +252,7 @@ def test_a_full_disk_is_an_output_error_and_a_closed_pipe_is_itself(
 
 @given(
     quality=st.integers(0, 63),
-    anchor=st.integers(-4, 11),
+    anchor=st.integers(-2, 13),
     steps=st.integers(0, 15),
     level=st.integers(1, 1000),
     flags=BYTE,

@@ -133,8 +133,8 @@ def example() -> tuple[Header, list[Unit | GroupRecord]]:
         noise_seed=305_419_896,
         packs=(Pack(sha256=bytes(range(32))),),
     )
-    settings = GnvcVdBlock(quality=20, anchor_offset=6, steps=2, start_level=350)
-    second = GnvcVdBlock(quality=21, anchor_offset=6, steps=2, start_level=350)
+    settings = GnvcVdBlock(quality=20, anchor_offset=8, steps=2, start_level=350)
+    second = GnvcVdBlock(quality=21, anchor_offset=8, steps=2, start_level=350)
     return header, [
         Unit(type=META, payload=b"\xa1\x65title\x63cat"),
         GroupRecord(

@@ -257,3 +257,15 @@ def test_defaults_become_windows() -> None:
     plan = defaults.tiles
     assert (plan.frames, plan.size, plan.overlap) == (3, 40, 5)
     assert Defaults(**asdict(defaults)) == defaults
+
+
+@pytest.mark.parametrize(
+    ("latents", "pairs"), [(1, -2), (2, -1), (4, 1), (16, 6), (33, 8), (2**20, 13)]
+)
+def test_the_longer_a_group_the_better_its_anchor(latents: int, pairs: int) -> None:
+    """Within what a file can say, -2 to 13."""
+    assert Defaults(anchor_offset=-7, anchor_doubling=4.5).anchor_pairs(latents) == pairs
+
+
+def test_a_pack_may_leave_the_anchor_as_it_is() -> None:
+    assert {Defaults().anchor_pairs(latents) for latents in (1, 5, 33)} == {0}

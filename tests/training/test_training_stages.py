@@ -379,12 +379,14 @@ def test_material_that_is_too_small_is_refused(
 
 
 def test_rounding_in_training_is_that_of_the_encoder(training: ModuleType) -> None:
-    from gencodec.transform.motion_stage import _DEAD_ZONE as MOTION_ZONE
+    from gencodec.transform import DEAD_ZONES
     from gencodec.transform.stage import _DEAD_ZONE, integers
 
     values = torch.linspace(-3, 3, 601).view(1, -1, 1, 1)
     rounded = training.entropy.dead_zone_round(values)
-    for zone in (_DEAD_ZONE, MOTION_ZONE):
+    assert np.array_equal(rounded[0].numpy(), integers(values, _DEAD_ZONE))
+    for zone in DEAD_ZONES:
+        rounded = training.entropy.dead_zone_round(values, zone)
         assert np.array_equal(rounded[0].numpy(), integers(values, zone))
     values.requires_grad_()
     training.entropy.dead_zone_round(values).sum().backward()

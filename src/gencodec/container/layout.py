@@ -13,6 +13,7 @@ from fractions import Fraction
 from gencodec.container.cursor import VAR_MAX, BytesCursor
 from gencodec.container.fields import VARIABLE, Record, check, pack, parse, wire
 from gencodec.errors import FormatError, UnsupportedError
+from gencodec.geometry import ANCHOR_PAIRS
 
 SIGNATURE = bytes.fromhex("8B 47 4E 56 0D 0A 1A 0A")
 MARKER = bytes.fromhex("C7 D0")  # "GP" with the high bits set: a group unit
@@ -314,10 +315,9 @@ class GnvcVdBlock(Record):
     quality: int = wire("b6", 0, 63, "index", "of the quality; larger is better and costs more")
     anchor_offset: int = wire(
         "b4",
-        -4,
-        11,
-        "indices",
-        "added to `quality` for the first latent frame, then clamped",
+        *ANCHOR_PAIRS,
+        "pairs",
+        "of indices added to `quality` for the first latent frame, then clamped",
         default=0,
     )
     steps: int = wire("b4", 0, 15, "steps", "of refinement; 0: none", default=0)

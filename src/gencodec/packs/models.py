@@ -14,6 +14,7 @@ prompt.safetensors        the empty prompt's embedding, see `prompt.py`         
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from gencodec.errors import PackError
 from gencodec.execution import Execution, without_weights
+from gencodec.geometry import ANCHOR_PAIRS
 from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
 from gencodec.packs.manifest import Manifest, check_files, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
@@ -55,7 +57,9 @@ class Defaults:
     Attributes:
         group_frames: frames of a group, 4n + 1; fewer where frames are large.
         group_frames_max: the most frames of a group.
-        anchor_offset: quality indices the anchor is better than the other latents.
+        anchor_offset: quality indices the anchor of a group of one latent is better than others.
+        anchor_doubling: the same, more for each doubling of the group's latents: an error of the
+            anchor stays in all of them.
         steps: refinement steps, 0 for none.
         refine_below: groups of this quality index and above are not refined.
         noise: whether refinement starts from noise mixed into the latents.
@@ -67,7 +71,8 @@ class Defaults:
 
     group_frames: int = 129
     group_frames_max: int = 129
-    anchor_offset: int = 0
+    anchor_offset: float = 0.0
+    anchor_doubling: float = 0.0
     steps: int = 0
     refine_below: int = 64
     noise: bool = False
@@ -77,6 +82,12 @@ class Defaults:
     tile_overlap: int = 2
     vae_tile: int = 0
     vae_overlap: int = 0
+
+    def anchor_pairs(self, latents: int) -> int:
+        """Return how much better an anchor before so many latents is, in pairs of indices."""
+        low, high = ANCHOR_PAIRS
+        indices = self.anchor_offset + self.anchor_doubling * math.log2(latents)
+        return min(max(round(indices / 2), low), high)
 
     @property
     def tiles(self) -> TilePlan:

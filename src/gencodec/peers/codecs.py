@@ -206,7 +206,15 @@ _SHORT = MappingProxyType({"x264": _X264, "x265": _X265, "svtav1": _SVTAV1, "vp9
 _FOREIGN = {each.name: each for each in (*_SHORT.values(), _AOM, _VVENC)}
 
 _SWITCHES = ("noise",)
-_NUMBERS = ("steps", "refine_below", "anchor_offset", "tile_frames", "tile_size", "tile_overlap")
+_NUMBERS = (
+    "steps",
+    "refine_below",
+    "anchor_offset",
+    "anchor_doubling",
+    "tile_frames",
+    "tile_size",
+    "tile_overlap",
+)
 _SETTING = re.compile(r"([a-z_]+)(?:=(.+))?")
 
 

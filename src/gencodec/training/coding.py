@@ -14,7 +14,14 @@ from torch import Tensor
 
 from gencodec.latents import Autoencoder, split_blocks
 from gencodec.training.entropy import dead_zone_round
-from gencodec.transform import ANCHOR, LatentCodec, MotionCodec, MotionState, search_motion
+from gencodec.transform import (
+    ANCHOR,
+    DEAD_ZONES,
+    LatentCodec,
+    MotionCodec,
+    MotionState,
+    search_motion,
+)
 
 Codec = LatentCodec | MotionCodec
 
@@ -79,12 +86,13 @@ def _motion_steps(
     before: Tensor | None = None
     for target in split_blocks(frames):
         quality = anchor if before is None else inter
-        motion = None
+        prediction = None
         if before is not None:
             motion = codec.choose_motion(target, search_motion(before, target), state, quality)
-        raw, kind = codec.analyse(target, motion, state, quality), state.kind
-        symbols = dead_zone_round(raw)  # vectors are whole numbers and stay what they are
-        decoded, features, state = codec.synthesise(symbols, state, quality)
+            prediction = codec.predict(motion, state)
+        raw, kind = codec.analyse(target, prediction, state, quality), state.kind
+        symbols = dead_zone_round(raw, DEAD_ZONES[kind])  # vectors stay what they are
+        decoded, features, state = codec.synthesise(symbols, state, quality, prediction)
         yield Step(
             kind=kind,
             symbols=symbols,

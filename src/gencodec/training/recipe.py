@@ -141,7 +141,7 @@ def _mini() -> Recipe:
         "qualities": 64,
         "nodes": 9,
         "worth": [2.0, 0.002],
-        "inter_worth": [24.0, 0.006],
+        "inter_worth": [120.0, 0.006],
     }
     return Recipe(
         name="mini",

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gencodec.errors import PackError
+from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.latents import Autoencoder
 from gencodec.training.coding import coded_clip, coded_steps
 from gencodec.training.entropy import dead_zone_round
@@ -42,7 +43,7 @@ LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57
 ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
 _PICTURE_LPIPS = 0.04  # LPIPS of a pixel in squared error, at a worth of one
 _EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
-_ANCHOR_OFFSETS = (0, 4, 8)
+_ANCHOR_OFFSETS = (4, 8, 12, 16, 20)
 
 
 def picture_error(made: Tensor, true: Tensor) -> Tensor:
@@ -181,18 +182,18 @@ class PictureTraining:
         quality = random_quality(len(frames), codec.config.qualities, frames.device)
         (step,) = coded_steps(codec, bench.autoencoder, first, quality, quality)
         bits, _ = spend(bench.entropy, None, step, quality)
-        worth = codec.worth(quality, ANCHOR)
+        worth, perceived = codec.worth(quality, ANCHOR), bench.perceived(step.decoded, first)
         loss = bits + picture_error(step.decoded, first) / worth
-        numbers = rate_numbers(bits, first)
-        if bench.lpips is not None:
-            perceptual = bench.lpips(step.decoded[:, :, 0], first[:, :, 0]).flatten()
-            loss = loss + _PICTURE_LPIPS * first[0, 0].numel() * perceptual / worth.sqrt()
-            numbers["lpips"] = float(perceptual.detach().mean())
+        loss = loss + _PICTURE_LPIPS * first[0, 0].numel() * perceived / worth.sqrt()
+        numbers = rate_numbers(bits, first) | {"lpips": float(perceived.detach().mean())}
         return (loss * worth**_EVEN).mean() / (first[0, 0].numel() / 256), numbers
 
 
 class MotionTraining:
-    """Motion codec, the frames after the first: residual transform, loop filter, their prior."""
+    """Motion codec, the frames after the first: residual transform, loop filter, their prior.
+
+    Rate plus squared error plus LPIPS, as for pictures.
+    """
 
     name = "motion"
 
@@ -211,17 +212,18 @@ class MotionTraining:
         top = codec.config.qualities - 1
         quality = random_quality(len(frames), top + 1, frames.device)
         anchor = (quality + random.choice(_ANCHOR_OFFSETS)).clamp(max=top)  # noqa: S311
-        bits = error = torch.zeros(len(frames), device=frames.device)
+        bits = error = perceived = torch.zeros(len(frames), device=frames.device)
         memory = None
         for step in coded_steps(codec, bench.autoencoder, frames, anchor, quality):
             index = anchor if step.kind == ANCHOR else quality
             spent, memory = spend(bench.entropy, memory, step, index)
             if step.kind != ANCHOR:
                 bits, error = bits + spent, error + picture_error(step.decoded, step.target)
-        worth = codec.worth(quality, INTER)
-        blocks = frames[0, 0].numel() / 1024
-        loss = ((bits + error / worth) * worth**_EVEN).mean() / blocks
-        return loss, rate_numbers(bits, frames)
+                perceived = perceived + bench.perceived(step.decoded, step.target)
+        worth, pixels = codec.worth(quality, INTER), frames[0, 0, 0].numel() * TEMPORAL_STRIDE
+        loss = bits + error / worth + _PICTURE_LPIPS * pixels * perceived / worth.sqrt()
+        loss = (loss * worth**_EVEN).mean() / (frames[0, 0].numel() / 1024)
+        return loss, rate_numbers(bits, frames) | {"lpips": float(perceived.detach().mean())}
 
 
 class FlowTraining:

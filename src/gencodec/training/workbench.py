@@ -21,6 +21,7 @@ from gencodec.training.recipe import Refinement
 
 _PERCEPTUAL = 0.5  # LPIPS against mean absolute error of pixels in -1..1
 _FLICKER = 0.5  # error of the change from frame to frame, likewise
+_PART = 128  # pixels a side that LPIPS sees of a frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,18 @@ class Workbench:
         if self.base is not None:
             return {**learned, "adapter": adapter_of(self.refiner)}
         return {"autoencoder": self.autoencoder, **learned, "refiner": self.refiner}
+
+    def perceived(self, made: Tensor, true: Tensor) -> Tensor:
+        """Return LPIPS [b] of a part of one frame of clips [b, 3, t, H, W]; 0 without weights.
+
+        A part, because LPIPS of whole frames would take more time than the codec.
+        """
+        if self.lpips is None:
+            return made.new_zeros(len(made))
+        time = random.randrange(made.shape[2])  # noqa: S311 - which part, not a secret
+        top, left = (random.randrange(max(1, n - _PART + 1)) for n in made.shape[3:])  # noqa: S311
+        part = (..., time, slice(top, top + _PART), slice(left, left + _PART))
+        return self.lpips(made[part], true[part]).flatten()
 
     def picture_loss(
         self, made: Tensor, true: Tensor, kind: str

@@ -2,12 +2,18 @@
 
 from gencodec.transform.latent_codec import ANCHOR, INTER, LatentCodec, State, TransformConfig
 from gencodec.transform.motion import search_motion
-from gencodec.transform.motion_codec import MotionCodec, MotionCodecConfig, MotionState
+from gencodec.transform.motion_codec import (
+    DEAD_ZONES,
+    MotionCodec,
+    MotionCodecConfig,
+    MotionState,
+)
 from gencodec.transform.motion_stage import MotionStage
 from gencodec.transform.stage import LatentStage, Reconstruction, Source, Transform
 
 __all__ = [
     "ANCHOR",
+    "DEAD_ZONES",
     "INTER",
     "LatentCodec",
     "LatentStage",

@@ -7,6 +7,7 @@ numbers: they are symbols.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,18 +25,43 @@ LUMA = (0.299, 0.587, 0.114)
 def warp(picture: Tensor, motion: Tensor) -> Tensor:
     """Move a picture [b, 3, H, W] along a motion field: frames [b, 3, 4, H, W].
 
-    The field changes from block to block within a few pixels, so that no edge is torn. Where it is
-    zero the picture comes back bit for bit: the rounding of sampling would add up over a group.
+    Blocks overlap: a pixel is the mean of what the four blocks around it say, weighted by how near
+    their centres are. Where all four are still the picture comes back bit for bit: the rounding of
+    weights would add up over a group.
+
+    Source: overlapped block motion compensation, Orchard and Sullivan, 1994 (H.263, annex F).
     """
-    field = F.interpolate(motion, scale_factor=BLOCK, mode="nearest")
-    field = F.avg_pool2d(F.pad(field, (3, 3, 3, 3), mode="replicate"), 7, stride=1)
-    shares = torch.arange(1, FRAMES + 1, device=picture.device) / FRAMES
-    still = (field == 0).all(1, keepdim=True)
-    frames = [torch.where(still, picture, _sample(picture, field * share)) for share in shares]
-    return torch.stack(frames, 2)
+    still = torch.ones_like(picture[:, :1], dtype=torch.bool)
+    sums = [torch.zeros_like(picture) for _ in range(FRAMES)]
+    for weight, field in _around(motion):
+        still &= (field == 0).all(1, keepdim=True)
+        for index in range(FRAMES):
+            last = index == FRAMES - 1  # where vectors are whole numbers
+            moved = _sample(
+                picture, field * ((index + 1) / FRAMES), "nearest" if last else "bicubic"
+            )
+            sums[index] = sums[index] + weight * moved
+    return torch.stack([torch.where(still, picture, each) for each in sums], 2)
 
 
-def _sample(picture: Tensor, field: Tensor, mode: str = "bicubic") -> Tensor:
+def _around(motion: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, for each of the four blocks around a pixel, weights [H, W] and vectors [b, 2, H, W].
+
+    Beyond the edge the nearest block stands.
+    """
+    rows, columns = motion.shape[2:]
+    padded, half = F.pad(motion, (1, 1, 1, 1), mode="replicate"), BLOCK // 2
+    share = (torch.arange(BLOCK, device=motion.device) + 0.5) / BLOCK  # of the block that follows
+    below, right = (share.repeat(n + 1)[half:-half] for n in (rows, columns))
+    for down in (0, 1):
+        for across in (0, 1):
+            vectors = padded[:, :, down : down + rows + 1, across : across + columns + 1]
+            wide = F.interpolate(vectors, scale_factor=BLOCK, mode="nearest")
+            vertical, horizontal = below if down else 1 - below, right if across else 1 - right
+            yield vertical[:, None] * horizontal, wide[:, :, half:-half, half:-half]
+
+
+def _sample(picture: Tensor, field: Tensor, mode: str) -> Tensor:
     """Sample a picture [b, c, H, W] at every position plus its displacement [b, 2, H, W]."""
     _, _, height, width = picture.shape
     x = torch.arange(width, device=picture.device) + field[:, 0]

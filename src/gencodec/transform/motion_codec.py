@@ -28,8 +28,9 @@ from gencodec.transform.motion import FRAMES, warp
 from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
+DEAD_ZONES = (0.12, 0.3)  # of rounding, for each kind: an encoder's choice, which trained with it
 _MOTION = 2  # channels
-_MOTION_WORTH = 0.5  # of a bit: what moves wrongly stays wrong in the frames after it
+_MOTION_WORTH = 0.25  # of a bit: what moves wrongly stays wrong in the frames after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class MotionCodecConfig:
     qualities: int = 64
     nodes: int = 9
     worth: Sequence[float] = (2.0, 0.002)
-    inter_worth: Sequence[float] = (24.0, 0.006)
+    inter_worth: Sequence[float] = (120.0, 0.006)
 
     @property
     def width(self) -> int:
@@ -90,6 +91,14 @@ class MotionState:
         if self.motion is None:
             return like.new_zeros(len(like), _MOTION, 1, 1)
         return self.motion.flatten(2).median(2).values[:, :, None, None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """A motion field [b, 2, h, w] and the four frames [b, 3, 4, H, W] that it predicts."""
+
+    motion: Tensor
+    frames: Tensor
 
 
 class MotionCodec(nn.Module):
@@ -142,29 +151,45 @@ class MotionCodec(nn.Module):
             state.picture, frames, found, state.motion, state.typical(found), worth
         )
 
+    def predict(self, motion: Tensor, state: MotionState) -> Prediction:
+        """Move the last picture along a motion field [b, 2, h, w] of whole numbers."""
+        if state.picture is None:
+            raise ValueError("the first frame is not predicted")
+        return Prediction(motion=motion, frames=warp(state.picture, motion))
+
     def analyse(
-        self, frames: Tensor, motion: Tensor | None, state: MotionState, quality: Tensor
+        self, frames: Tensor, prediction: Prediction | None, state: MotionState, quality: Tensor
     ) -> Tensor:
         """Map frames to symbols before rounding [b, c, h, w].
 
         Args:
             frames: [b, 3, 1 or 4, H, W] in -1..1, H and W multiples of 16.
-            motion: [b, 2, h, w] of four frames, None for the first frame.
+            prediction: of four frames; None for the first frame.
             state: before these frames.
             quality: quality index [b].
         """
-        if state.picture is None or motion is None:
+        if prediction is None:
             gain = self._at(self.analysis_gains, quality)
             coefficients = self.picture.analyse(frames[:, :, 0], gain)
             return coefficients / self._at(self.picture_steps, quality).exp()
-        residual = self.analysis(_blocks(frames - warp(state.picture, motion)))
-        moved = differences(motion, state.typical(motion))
+        residual = self.analysis(_blocks(frames - prediction.frames))
+        moved = differences(prediction.motion, state.typical(residual))
         return torch.cat([moved, residual / self._at(self.residual_steps, quality).exp()], 1)
 
     def synthesise(
-        self, symbols: Tensor, state: MotionState, quality: Tensor
+        self,
+        symbols: Tensor,
+        state: MotionState,
+        quality: Tensor,
+        prediction: Prediction | None = None,
     ) -> tuple[Tensor, Tensor, MotionState]:
         """Rebuild frames from their symbols.
+
+        Args:
+            symbols: [b, c, h, w].
+            state: before these frames.
+            quality: quality index [b].
+            prediction: what the symbols say, if it is known already.
 
         Returns:
             Frames [b, 3, 1 or 4, H, W], the decoded coefficients [b, c, h, w] as features, and the
@@ -174,13 +199,13 @@ class MotionCodec(nn.Module):
             scaled = symbols * self._at(self.picture_steps, quality).exp()
             picture = self.picture.synthesise(scaled, self._at(self.synthesis_gains, quality))
             return picture.unsqueeze(2), scaled, MotionState(picture=picture)
-        motion = vectors(symbols[:, :_MOTION].detach(), state.typical(symbols))
-        steps = self._at(self.residual_steps, quality).exp()
-        scaled = symbols[:, _MOTION:] * steps
-        frames = warp(state.picture, motion) + _frames(self.synthesis(scaled))
-        activity = motion.square().sum(1, keepdim=True) + symbols[:, _MOTION:].square().sum(
-            1, keepdim=True
-        )
+        if prediction is None:
+            motion = vectors(symbols[:, :_MOTION].detach(), state.typical(symbols))
+            prediction = self.predict(motion, state)
+        motion, coded = prediction.motion, symbols[:, _MOTION:]
+        scaled = coded * self._at(self.residual_steps, quality).exp()
+        frames = prediction.frames + _frames(self.synthesis(scaled))
+        activity = sum(x.square().sum(1, keepdim=True) for x in (motion, coded))
         gain = self._at(self.filter_gains, quality)
         frames = frames + self.filter(frames, scaled, activity, gain)
         following = MotionState(picture=frames[:, :, -1], motion=motion)

@@ -14,12 +14,9 @@ from torch import Tensor
 from gencodec.execution import Execution, memory_errors
 from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
 from gencodec.transform.motion import search_motion
-from gencodec.transform.motion_codec import MotionCodec, MotionState
+from gencodec.transform.motion_codec import DEAD_ZONES, MotionCodec, MotionState
 from gencodec.transform.picture import STRIDE
 from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, integers
-
-# An encoder's choices: at low qualities symbols round to zero more often.
-_DEAD_ZONE, _WIDER, _WIDER_BELOW = 0.12, 0.16, 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +28,9 @@ class MotionSource:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the motion."""
-        return self.motion.shape
+        """Latent frames, rows and columns."""
+        fields, _, height, width = self.motion.shape
+        return fields + 1, height, width
 
     @property
     def nbytes(self) -> int:
@@ -84,13 +82,15 @@ class MotionStage:
 
         def symbols(t: int, state: MotionState) -> Tensor:
             index, frames = self._quality(quality.of(t)), self._block(source.rgb, t)
-            motion = self._tensor(source.motion[t - 1]) if t else None
-            if motion is not None:
-                motion = self._codec.choose_motion(frames, motion, state, index)
-            raw = self._codec.analyse(frames, motion, state, index)
+            prediction = None
+            if t:
+                found = self._tensor(source.motion[t - 1])
+                motion = self._codec.choose_motion(frames, found, state, index)
+                prediction = self._codec.predict(motion, state)
+            raw = self._codec.analyse(frames, prediction, state, index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
-            zone = _DEAD_ZONE + _WIDER * max(0.0, 1 - quality.of(t) / _WIDER_BELOW)
-            return self._tensor(write(integers(raw, zone), integers(hyper, 0.0), quality.of(t)))
+            rounded = integers(raw, DEAD_ZONES[state.kind])
+            return self._tensor(write(rounded, integers(hyper, 0.0), quality.of(t)))
 
         return self._run(len(source.motion) + 1, quality, symbols)
 

@@ -32,7 +32,7 @@ class Source(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sizes; the last two are (h, w) of the latents."""
+        """Sizes; the last three are (t, h, w) of the latents."""
 
     @property
     def nbytes(self) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gencodec.transform.motion import BLOCK, LUMA
 
-_ROUNDS = 2
+_EVERY = 4  # pixel a side is compared
 _MARGIN = 96  # pixels beyond the edge that a vector may point to
 _SAME, _OTHER, _DOUBLING = 0.3, 3.0, 1.5  # bits: no difference, any, and each doubling of it
 
@@ -75,54 +75,59 @@ def choose_vectors(
 def _choose(
     blocks: _Blocks, found: Tensor, previous: Tensor, typical: Tensor, worth: float
 ) -> Tensor:
-    field = found
-    for _ in range(_ROUNDS):
-        beside = F.pad(field[None], (0, 1, 0, 1), mode="replicate")[0]
-        right, below = beside[:, :-1, 1:], beside[:, 1:, :-1]
-        fields = torch.stack([found, field, right, below, previous, torch.zeros_like(found)])
-        padded = _padded(field[None], typical)
-        for y, x in _waves(found):
-            predicted, neighbours = _predicted(padded, y, x)
-            candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 2, k]
-            cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted)
-            best = cost.argmin(0)[None, None].expand(1, 2, -1)
-            padded[0, :, y + 1, x + 1] = candidates.gather(0, best)[0]
-        field = padded[0, :, 1:, 1:-1].contiguous()
-    return field[None]
+    padded = _padded(found[None], typical)
+    beside = F.pad(found, (0, 1, 0, 1), mode="replicate")
+    right, below = beside[:, :-1, 1:], beside[:, 1:, :-1]
+    fields = torch.stack([found, right, below, previous, torch.zeros_like(found)])
+    for y, x in _waves(found):
+        predicted, neighbours = _predicted(padded, y, x)
+        candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 2, k]
+        cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted)
+        best = cost.argmin(0)[None, None].expand(1, 2, -1)
+        padded[0, :, y + 1, x + 1] = candidates.gather(0, best)[0]
+    return padded[:, :, 1:, 1:-1].contiguous()
 
 
 class _Blocks:
-    """The luma of the second and fourth of four frames, block by block, and where it came from."""
+    """The luma of the second and fourth of four frames around blocks, and where it came from.
+
+    A block is judged by all pixels that `warp` makes with its vector, as much as they depend on it.
+    """
 
     def __init__(self, reference: Tensor, frames: Tensor) -> None:
         luma = reference.new_tensor(LUMA)
+        pad, half = _MARGIN + 1, BLOCK // 2
         whole = torch.einsum("chw,c->hw", reference, luma)
-        pad = _MARGIN + 1
         whole = F.pad(whole[None, None], (pad, pad, pad, pad), mode="replicate")
         right = (whole + whole.roll(-1, 3)) / 2
         below, both = ((x + x.roll(-1, 2)) / 2 for x in (whole, right))
         halves = torch.cat([whole, right, below, both], 1)
         self._halves = F.pixel_shuffle(halves, 2)[0, 0]  # at half pixels
         targets = torch.einsum("cthw,c->thw", frames[:, 1::2], luma)
-        self._targets = targets.unflatten(2, (-1, BLOCK)).unflatten(1, (-1, BLOCK))
+        self._targets = F.pad(targets[None], (half, half, half, half), mode="replicate")[0]
+        self._inside = torch.arange(_EVERY // 2, 2 * BLOCK, _EVERY, device=reference.device)
+        near = 1 - (self._inside - BLOCK).abs() / BLOCK
+        weights = near[:, None] * near
+        self._weights = 6 * BLOCK**2 * weights / weights.sum()  # of two lumas, for 4 x 3 channels
         self._limits = reference.shape[1:]
 
     def errors(self, y: Tensor, x: Tensor, candidates: Tensor) -> Tensor:
         """Return the squared error [n, k] of vectors [n, 2, k] at blocks y, x [k]."""
-        inside = torch.arange(BLOCK, device=y.device)
-        target = self._targets[:, y, :, x]  # [k, 2, 16, 16]
+        rows, columns = ((BLOCK * at)[:, None] + self._inside for at in (y, x))
+        targets = self._targets[:, rows[:, :, None], columns[:, None]]  # [2, k, 8, 8]
         total = torch.zeros_like(candidates[:, 0])
-        for index, share in enumerate((1, 2)):
-            rows = self._at(y, candidates[:, 1] * share, inside, 0)
-            columns = self._at(x, candidates[:, 0] * share, inside, 1)
-            moved = self._halves[rows[..., :, None], columns[..., None, :]]  # [n, k, 16, 16]
-            total = total + (moved - target[:, index]).square().sum((2, 3))
-        return 6 * total  # of two frames of luma, for four of three channels
+        for target, share in zip(targets, (1, 2), strict=True):
+            rows = self._at(y, candidates[:, 1] * share, 0)
+            columns = self._at(x, candidates[:, 0] * share, 1)
+            moved = self._halves[rows[..., :, None], columns[..., None, :]]  # [n, k, 8, 8]
+            total = total + ((moved - target).square() * self._weights).sum((2, 3))
+        return total
 
-    def _at(self, block: Tensor, shift: Tensor, inside: Tensor, axis: int) -> Tensor:
+    def _at(self, block: Tensor, shift: Tensor, axis: int) -> Tensor:
+        """Return positions at half pixels, shifted by half pixels, around blocks."""
         limit = 2 * (self._limits[axis] + 2 * _MARGIN) - 1
-        start = (2 * (block * BLOCK + _MARGIN + 1) + shift.long())[..., None]
-        return (start + 2 * inside).clamp(0, limit)
+        start = (2 * (block * BLOCK - BLOCK // 2 + _MARGIN + 1) + shift.long())[..., None]
+        return (start + 2 * self._inside).clamp(0, limit)
 
 
 def _bits(difference: Tensor) -> Tensor:
