@@ -116,9 +116,17 @@ def training() -> ModuleType:
     """`gencodec.training` with its modules, imported past what its dependencies warn of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in ("coding", "data", "entropy", "export", "linear", "loop", "optimiser"):
+        for name in ("base", "coding", "data", "entropy", "export", "joint", "linear", "loop"):
             importlib.import_module(f"gencodec.training.{name}")
-        for name in ("perceptual", "prior", "recipe", "stages", "trainer"):
+        for name in (
+            "optimiser",
+            "perceptual",
+            "prior",
+            "processes",
+            "recipe",
+            "stages",
+            "trainer",
+        ):
             importlib.import_module(f"gencodec.training.{name}")
     return importlib.import_module("gencodec.training")
 

@@ -93,6 +93,13 @@ _VALID: Mapping[str, _Case] = {
     "cut": ({"width": 64, "height": 48, "frames": 14, "cuts": [10]}, None, {}, 8, {"noise": True}),
     "anchor": ({"width": 48, "height": 32, "frames": 5}, None, {}, 60, {"anchor_offset": 9}),
     "single": ({"width": 1, "height": 1, "frames": 1}, None, {}, 63, {"noise": True, "steps": 3}),
+    "tiles": (
+        {"width": 90, "height": 60, "frames": 6},
+        None,
+        {},
+        40,
+        {"vae_tile": 6, "vae_overlap": 2},
+    ),
 }
 _MOTION: Mapping[str, _Case] = {
     "motion": ({"width": 64, "height": 48, "frames": 14, "cuts": [10]}, None, {}, 20, {"steps": 0}),

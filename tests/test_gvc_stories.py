@@ -300,6 +300,7 @@ def latents_error(data: bytes, clip: Path, folder: Path) -> float:
         None,
         Execution.choose("cpu"),
         plan=models.defaults.tiles,
+        tiles=models.defaults.vae_tiles,
         seed=header.noise_seed,
     )
     errors = []

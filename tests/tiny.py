@@ -132,9 +132,15 @@ def write_pack(folder: Path, name: str = "tiny", defaults: Defaults = DEFAULTS) 
         "licence": "Apache-2.0",
         "use": "any",
         "trained_on": [],
-        "components": {**PACKS[name], "defaults": asdict(defaults)},
+        "components": {**PACKS[name], "defaults": _written(defaults)},
     }
     return write_manifest(folder, document)
+
+
+def _written(defaults: Defaults) -> dict[str, Any]:
+    """Return the defaults less what these packs do not use, so that they stay the same packs."""
+    unused = {"search_refinement": False, "vae_tile": 0, "vae_overlap": 0}
+    return {k: v for k, v in asdict(defaults).items() if unused.get(k, ...) != v}
 
 
 def fill(network: nn.Module, seed: str, gain: float = 1.0) -> None:

@@ -28,13 +28,12 @@ from gencodec.errors import FormatError, SourceError, UnsupportedError, UsageErr
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder, pictures
+from gencodec.group_coder import GroupCoder, tile_plan, vae_tiles
 from gencodec.gvc import latent_frames, read_gvc_block
 from gencodec.gvc_coder import GvcCoder, Picture
 from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
-from gencodec.refine import TilePlan
 from gencodec.separating import Separator
 
 
@@ -219,7 +218,8 @@ class Decoder:
         if latents is None and self.steps[-1] > 0:
             self.warnings.append(f"group {record.number}: refinement failed, shown without it")
             latents = coded.latents
-        yield from pictures(models, coded, latents, (record.frames, header.height, header.width))
+        size = (record.frames, header.height, header.width)
+        yield from coder.pictures(coded, latents, size, vae_tiles(header))
 
     def _steered(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
         """Decode a group of coder 2."""
@@ -279,6 +279,7 @@ class Decoder:
             references,
             self._execution,
             plan=tile_plan(header),
+            tiles=vae_tiles(header),
             seed=header.noise_seed,
         )
 
@@ -375,13 +376,6 @@ class _Clock:
 def _overlaps(ticks: tuple[int, ...], low: Fraction | None, high: Fraction | None) -> bool:
     begins = high is None or ticks[0] < high
     return begins and (low is None or ticks[-1] >= low)
-
-
-def tile_plan(header: Header) -> TilePlan:
-    """Return the windows of refinement that a header asks for."""
-    return TilePlan(
-        frames=header.refine_window, size=header.refine_tile, overlap=header.refine_overlap
-    )
 
 
 def video_info(header: Header) -> VideoInfo:

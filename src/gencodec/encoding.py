@@ -18,6 +18,7 @@ from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.packs.models import Models
 from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
+from gencodec.trial import Trial
 
 _FILE_OVERHEAD = 115  # bytes of header and end, with one pack
 _GROUP_OVERHEAD = 24  # bytes of a group's framing and index entry
@@ -130,12 +131,13 @@ class Encoder:
         """Code every group at the quality `choose` returns."""
         qualities: list[int] = []
         beside = self._interleaver
+        trial = Trial(self._models, self._header(0, constant_rate=look.constant_rate))
 
         def code(group: FrameGroup, _written: Totals) -> GroupRecord:
             sample = look.samples.pop(group.index, None) or self._sample(group)
             quality = choose(group, sample)
             qualities.append(quality)
-            return _record(group, sample.at(quality))
+            return trial.choose(_record(group, sample.at(quality)), sample.source)
 
         def header(start_tick: int) -> Header:
             return self._header(start_tick, constant_rate=look.constant_rate)
@@ -239,7 +241,8 @@ def pack_fields(models: Models, references: Models | None = None) -> dict[str, A
         models: the main pack.
         references: the pack that codes reference pictures, if there are any.
     """
-    tiles, identity = models.defaults.tiles, bytes.fromhex(models.manifest.sha256)
+    tiles, vae = models.defaults.tiles, models.defaults.vae_tiles
+    identity = bytes.fromhex(models.manifest.sha256)
     packs = [Pack(sha256=identity)]
     if references is not None:
         packs.append(Pack(role=1, sha256=bytes.fromhex(references.manifest.sha256)))
@@ -248,6 +251,8 @@ def pack_fields(models: Models, references: Models | None = None) -> dict[str, A
         "refine_tile": tiles.size,
         "refine_overlap": tiles.overlap,
         "refine_window": tiles.frames,
+        "vae_tile": vae.size,
+        "vae_overlap": vae.overlap,
         "packs": tuple(packs),
     }
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
 
 from gencodec.errors import ExecutionError
+
+_WORKING_BYTES = 4 << 30  # for what networks compute with, and for the autoencoder
 
 _operators: list[torch.library.Library] = []
 
@@ -44,11 +46,18 @@ class Execution:
         device: the torch device of every network.
         dtype: number format of the transformer; the autoencoder always runs in float32.
         reason: why this device and format, for people.
+        room_bytes: free memory of the device when it was chosen; None where there is no other
+            memory to move networks to.
     """
 
     device: torch.device
     dtype: torch.dtype
     reason: str
+    room_bytes: int | None = None
+
+    def holds(self, size: int) -> bool:
+        """Whether networks of `size` bytes fit the device, with room to work in."""
+        return self.room_bytes is None or size + _WORKING_BYTES <= self.room_bytes
 
     @classmethod
     def choose(cls, device: str = "auto", *, threads: int | None = None) -> Execution:
@@ -81,7 +90,13 @@ class Execution:
             count = torch.cuda.device_count()
             raise ExecutionError(f"device {device!r} does not exist, this machine has {count}")
         name = torch.cuda.get_device_name(chosen)
-        return cls(device=chosen, dtype=torch.bfloat16, reason=f"{chosen}, bfloat16: {name}")
+        room, _ = torch.cuda.mem_get_info(chosen)
+        return cls(
+            device=chosen,
+            dtype=torch.bfloat16,
+            reason=f"{chosen}, bfloat16: {name}",
+            room_bytes=room,
+        )
 
     def peak_bytes(self) -> int:
         """Return the most memory of the device that was held; of the CPU that of this process."""
@@ -93,6 +108,11 @@ class Execution:
             return 0  # Windows does not tell
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def without_weights() -> AbstractContextManager[object]:
+    """Build networks inside this without memory: their parameters have shapes and no numbers."""
+    return torch.device("meta")
 
 
 @contextmanager

@@ -10,15 +10,17 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import CODER_GNVC_VD, CODER_GVC, GnvcVdBlock, GroupRecord
+from gencodec.container import CODER_GNVC_VD, CODER_GVC, GnvcVdBlock, GroupRecord, Header
 from gencodec.errors import UnsupportedError
 from gencodec.geometry import group_quality
 from gencodec.packs.models import Models
-from gencodec.refine import TilePlan, level_of_error, noise_for
+from gencodec.refine import level_of_error, noise_for
 from gencodec.symbols import GroupDecoder, GroupEncoder
+from gencodec.tiles import TilePlan
 from gencodec.transform import Reconstruction, Source
 
 Latents = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 USES_NOISE = 1  # bit of the coder block's flags: refinement starts from latents mixed with noise
 
 
@@ -136,23 +138,39 @@ class GroupCoder:
             plan=plan,
         )
 
+    def pictures(
+        self,
+        coded: Reconstruction,
+        latents: Latents | None,
+        size: tuple[int, int, int],
+        tiles: TilePlan,
+    ) -> Iterator[Pixels]:
+        """Yield the frames [H, W, 3] of a group.
 
-def pictures(
-    models: Models, coded: Reconstruction, latents: Latents | None, size: tuple[int, int, int]
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames [H, W, 3] of a group; a codec's own pictures where no latents are given.
+        Args:
+            coded: from `decode`.
+            latents: from `refine`; None shows a codec's own pictures.
+            size: frames, height and width of the group.
+            tiles: of the autoencoder, from the file's header.
+        """
+        frames, height, width = size
+        if latents is not None:
+            blocks = self._models.autoencoder.decode(latents, size, coded.pictures, tiles)
+            yield from chain.from_iterable(blocks)
+        elif coded.pictures is not None:
+            yield from coded.pictures[:frames, :height, :width]
 
-    Args:
-        models: the pack.
-        coded: the group as its symbols tell it.
-        latents: what to decode instead.
-        size: frames, height and width.
-    """
-    frames, height, width = size
-    if latents is not None:
-        yield from chain.from_iterable(models.autoencoder.decode(latents, size, coded.pictures))
-    elif coded.pictures is not None:
-        yield from coded.pictures[:frames, :height, :width]
+
+def tile_plan(header: Header) -> TilePlan:
+    """Return the windows of refinement that a header asks for."""
+    return TilePlan(
+        frames=header.refine_window, size=header.refine_tile, overlap=header.refine_overlap
+    )
+
+
+def vae_tiles(header: Header) -> TilePlan:
+    """Return the tiles of the autoencoder that a header asks for."""
+    return TilePlan(size=header.vae_tile, overlap=header.vae_overlap)
 
 
 def read_block(record: GroupRecord) -> GnvcVdBlock:

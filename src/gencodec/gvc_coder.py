@@ -13,7 +13,7 @@ from gencodec.container import CODER_GNVC_VD, FLF2V, T2V, GnvcVdBlock, GroupReco
 from gencodec.errors import PackError
 from gencodec.execution import Execution
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder, Latents, pictures
+from gencodec.group_coder import GroupCoder, Latents
 from gencodec.gvc import (
     CodedPicture,
     Place,
@@ -29,8 +29,9 @@ from gencodec.gvc import (
 from gencodec.gvc.atoms import Codebook
 from gencodec.gvc.sampler import Flow, sample
 from gencodec.packs.models import Models
-from gencodec.refine import LEVEL_UNIT, TilePlan, level_of_error, noise_for
+from gencodec.refine import LEVEL_UNIT, level_of_error, noise_for
 from gencodec.symbols import Choice
+from gencodec.tiles import TilePlan
 
 Picture = NDArray[np.uint8]
 Fit = Callable[[GvcBlock, int, int], GvcBlock]
@@ -64,6 +65,7 @@ class GvcCoder:
         references: the pack that codes reference pictures; None where there are none.
         execution: where the encoder looks for atoms.
         plan: windows of the flow model.
+        tiles: of the autoencoder.
         seed: of noise and atoms.
 
     Raises:
@@ -77,6 +79,7 @@ class GvcCoder:
         execution: Execution,
         *,
         plan: TilePlan,
+        tiles: TilePlan,
         seed: int,
     ) -> None:
         if models.refiner is None:
@@ -85,8 +88,8 @@ class GvcCoder:
                 "choose another with --pack, or --profile gnvc-vd"
             )
         self._flow: Flow = models.refiner.flow(plan)
-        self._autoencoder = models.autoencoder
-        self._references = None if references is None else _PictureCoder(references)
+        self._autoencoder, self._tiles = models.autoencoder, tiles
+        self._references = None if references is None else _PictureCoder(references, tiles)
         self._execution, self._seed = execution, seed
 
     def encode(
@@ -168,7 +171,7 @@ class GvcCoder:
             size: frames, height and width that they stand for.
             skip: frames at the start that belong to the group before.
         """
-        blocks = self._autoencoder.decode(np.nan_to_num(latents), size)
+        blocks = self._autoencoder.decode(np.nan_to_num(latents), size, None, self._tiles)
         return [frame for block in blocks for frame in block][skip:]
 
     def end_picture(self, record: GroupRecord, size: tuple[int, int]) -> Picture:
@@ -249,10 +252,10 @@ def _level(said: Latents, true: Latents, block: GvcBlock) -> int:
 class _PictureCoder:
     """Codes single pictures as groups of one frame, without refinement."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, tiles: TilePlan) -> None:
         plain = replace(models.defaults, anchor_offset=0, steps=0)
         self._models = replace(models, defaults=plain)
-        self._coder = GroupCoder(self._models)
+        self._coder, self._tiles = GroupCoder(self._models), tiles
 
     def encode(self, picture: Picture, quality: int) -> CodedPicture:
         """Code a picture [H, W, 3]."""
@@ -275,4 +278,4 @@ class _PictureCoder:
         )
         shape = latent_shape(1, *size, self._models.exact.stride)
         found = self._coder.decode(record, shape)
-        return next(pictures(self._models, found, found.latents, (1, *size)))
+        return next(self._coder.pictures(found, found.latents, (1, *size), self._tiles))

@@ -134,6 +134,7 @@ class GvcEncoder:
             self._references,
             execution,
             plan=models.defaults.tiles,
+            tiles=models.defaults.vae_tiles,
             seed=self._fields["noise_seed"],
         )
         self._past: _Past | None = None

@@ -177,7 +177,8 @@ def test_help_shows_examples_first_and_rates_apart(gencodec: Gencodec) -> None:
 
 
 def test_every_option_of_every_command_is_explained(gencodec: Gencodec) -> None:
-    for command in ("encode", "decode", "info", "verify", "train", "models list", "models verify"):
+    names = ("encode", "decode", "info", "verify", "train")
+    for command in (*names, "models list", "models verify", "models fetch"):
         lines = gencodec(*command.split(), "--help").stdout.decode().splitlines()
         options = [index for index, line in enumerate(lines) if line.startswith("  -")]
         assert options

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -177,6 +178,7 @@ class Pack:
     bytes: int = 30_000_000
     licence: str = "Apache-2.0"
     use: str = "research-only"
+    has_codec: bool = True
 
 
 @pytest.fixture
@@ -212,8 +214,9 @@ def test_models_list_shows_every_pack(gencodec: Gencodec, packs: list[Pack]) -> 
     lines = [line.rstrip() for line in gencodec("models", "list").stdout.decode().splitlines()]
     assert lines[0] == "pack     mini 1, 30.00 MB"
     assert lines[1] == "sha256   cdcdcdcdcdcd"
-    assert lines[3] == f"licence  {packs[0].licence}".rstrip()
-    assert lines[5:7] == ["", "pack     broken 1, 30.00 MB"]
+    assert lines[2] == "codes    gnvc-vd"
+    assert lines[4] == f"licence  {packs[0].licence}".rstrip()
+    assert lines[6:8] == ["", "pack     broken 1, 30.00 MB"]
 
     listed = gencodec("models", "list", "--json").json["packs"]
     assert [pack["name"] for pack in listed] == ["mini", "broken"]
@@ -226,7 +229,55 @@ def test_models_list_without_packs_says_so(gencodec: Gencodec, packs: list[Pack]
     outcome = gencodec("models", "list")
     assert (outcome.exit_code, outcome.stdout) == (0, b"")
     assert "no model pack is installed" in outcome.stderr
-    assert gencodec("models", "list", "--json").json == {"packs": []}
+    record = gencodec("models", "list", "--json").json
+    assert record["packs"] == []
+    published = ["wan2.1-1.3b", "wan2.1-14b", "wan2.1-vace-1.3b"]
+    assert [pack["name"] for pack in record["available"]] == published
+    for name in published:
+        assert f"not installed: {name} (gencodec models fetch {name} loads" in outcome.stderr
+
+
+def test_models_list_tells_a_generator_from_a_codec(gencodec: Gencodec, packs: list[Pack]) -> None:
+    packs[:] = [Pack("wan2.1-14b", has_codec=False)]
+    outcome = gencodec("models", "list")
+    assert b"codes    not by itself: it has no codec" in outcome.stdout
+    assert "wan2.1-14b" not in outcome.stderr
+    assert "wan2.1-1.3b" in outcome.stderr
+
+
+def test_models_fetch_installs_a_pack(
+    gencodec: Gencodec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from gencodec.packs import wan
+
+    asked: list[tuple[str, Path | None]] = []
+
+    def fetch(name: str, source: Path | None) -> Pack:
+        asked.append((name, source))
+        return Pack(name, has_codec=False)
+
+    monkeypatch.setattr(wan, "fetch_pack", fetch)
+    outcome = gencodec("models", "fetch", "wan2.1-1.3b")
+    assert "wan2.1-1.3b 1, 30.00 MB, installed in packs/mini" in outcome.stderr
+    outcome = gencodec("models", "fetch", "small", "--from", str(tmp_path), "--json")
+    assert outcome.json["has_codec"] is False
+    assert asked == [("wan2.1-1.3b", None), ("small", tmp_path)]
+    assert gencodec("models", "fetch", "small", "--from", "nowhere").exit_code == 2
+
+
+def test_models_fetch_says_why_a_download_failed(
+    gencodec: Gencodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def fail(*_: object, **__: object) -> str:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    outcome = gencodec("models", "fetch", "wan2.1-14b")
+    assert outcome.exit_code == 5
+    assert "cannot download Wan-AI/Wan2.1-T2V-14B-Diffusers: no route to host" in outcome.stderr
+    assert "--from FOLDER" in outcome.stderr
 
 
 def test_models_verify_checks_all_packs_and_exits_with_5(
@@ -318,3 +369,41 @@ def test_completions_print_a_script_and_answer_the_shell(
     monkeypatch.setenv("COMP_WORDS", "gencodec dec")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert b"decode" in gencodec().stdout
+
+
+def test_train_tells_what_it_takes(
+    gencodec: Gencodec,
+    training: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+
+    asked: list[tuple[str, int]] = []
+
+    def estimate(recipe: Any, processes: int) -> list[Any]:  # noqa: ANN401
+        asked.append((recipe.name, processes))
+        known: dict[str, Any] = {
+            "trained": 800_000_000,
+            "frozen": 1_500_000_000,
+            "batch": 8,
+            "flops": 1e15,
+        }
+        return [
+            training.StageEstimate(
+                stage=stage, steps=steps, hours=hours, processes=processes,
+                memory_bytes=42_000_000_000, **known,
+            )
+            for stage, steps, hours in (("align", 100_000, 250.0), ("motion", None, None))
+        ]  # fmt: skip
+
+    monkeypatch.setattr(training, "estimate", estimate)
+    outcome = gencodec("train", "wan2.1-vace-1.3b", "--dry-run", "--processes", "2")
+    assert outcome.stderr.splitlines() == [
+        "align: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.00 GB a GPU; "
+        "100,000 steps, 250 hours",
+        "motion: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.00 GB a GPU; "
+        "as long as --minutes",
+        "assumed: 2 GPU at 35% of 312 TFLOP/s",
+    ]
+    assert asked == [("gnvc-wan2.1-vace-1.3b", 2)]
+    assert gencodec("train", "mini").exit_code == 2
+    assert gencodec("train", "maxi", "--dry-run").exit_code == 5

@@ -18,6 +18,7 @@ from gencodec.geometry import latent_shape
 from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig, LinearPath
 from gencodec.latents.autoencoder import split_blocks
 from gencodec.packs.models import Models
+from gencodec.tiles import TilePlan
 
 WAN: dict[str, Any] = tiny.COMPONENTS["autoencoder"]["wan"]
 LINEAR = LinearConfig(stride=8, analysis_kernel=3, synthesis_kernel=3)
@@ -273,3 +274,76 @@ def test_the_fitted_path_describes_what_it_was_fitted_to(training: ModuleType) -
     close = torch.isclose(image, clip, atol=1e-3).flatten(2).all(2).all(0)
     assert close.sum() >= 18  # three quarters: the steady channels
     assert std.argmax() == 0  # in falling order of energy, about
+
+
+# -- tiles -----------------------------------------------------------------------------------------
+
+TILES = TilePlan(size=6, overlap=3)
+
+
+def test_tiles_show_what_the_whole_shows(tiny_models: Models) -> None:
+    rgb = np.stack(tiny.clip(88, 72, 5))
+    door = tiny_models.autoencoder
+    tiled = np.concatenate(list(door.decode(door.encode(rgb), (5, 70, 85), plan=TILES)))
+    assert tiled.shape == (5, 70, 85, 3)
+    assert psnr(tiled, rgb[:, :70, :85]) > 22
+
+
+def test_a_blend_is_the_mean_of_tiles_by_their_distance_to_the_edge() -> None:
+    """Computed anew, pixel by pixel, as the specification says."""
+    network = autoencoder(VARIANTS["wan"])
+    latents = np.random.default_rng(0).normal(size=(8, 2, 5, 9)).astype(np.float32)
+    total, weight = np.zeros((5, 40, 72, 3)), np.zeros((40, 72, 1))
+    for start in (0, 3):  # ceil((9 - 3) / (6 - 3)) = 2 windows
+        part = torch.from_numpy(latents[None, ..., start : start + 6])
+        with torch.no_grad():
+            frames = network.decode(part)[0].clamp(-1, 1).permute(1, 2, 3, 0).numpy()
+        for column in range(48):
+            share = min(min(column, 47 - column) + 1, 3 * 8 + 1) / (3 * 8 + 1)
+            for row in range(40):
+                total[:, row, start * 8 + column] += share * frames[:, row, column]
+                weight[row, start * 8 + column] += share
+    wanted = (np.clip(total / weight, -1, 1) + 1) * 127.5
+    shown = np.concatenate(list(stage(network).decode(latents, (5, 40, 72), plan=TILES)))
+    assert np.abs(shown - wanted).max() <= 0.51
+    whole = np.concatenate(list(stage(network).decode(latents, (5, 40, 72))))
+    assert not np.array_equal(shown, whole)
+
+
+def test_pictures_of_a_codec_are_cut_into_the_same_tiles(motion_models: Models) -> None:
+    door = motion_models.autoencoder
+    rgb = np.stack(tiny.clip(128, 96, 5))
+    latents = door.encode(rgb)
+    plan = TilePlan(size=4, overlap=1)
+    shown = np.concatenate(list(door.decode(latents, (5, 90, 120), rgb, plan)))
+    assert shown.shape == (5, 90, 120, 3)
+    assert psnr(shown, rgb[:, :90, :120]) > 24
+
+
+@pytest.mark.parametrize("width", [72, 67])
+def test_an_encoder_blends_its_tiles_in_the_same_way(width: int) -> None:
+    rgb = np.stack(tiny.clip(width, 40, 5))
+    network = autoencoder(VARIANTS["wan"])
+    total, weight = np.zeros((8, 2, 5, 9)), np.zeros(9)
+    for start in (0, 3):
+        share = np.array([1, 2, 3, 3, 2, 1]) / 4
+        part = stage(network).encode(rgb[:, :, start * 8 : (start + 6) * 8])
+        total[..., start : start + 6] += share * part
+        weight[start : start + 6] += share
+    tiled = AutoencoderStage(network, Execution.choose("cpu"), TILES).encode(rgb)
+    assert np.allclose(tiled, total / weight, atol=1e-5)
+    assert not np.allclose(tiled, stage(network).encode(rgb), atol=1e-3)
+
+
+def test_a_linear_analysis_needs_no_tiles() -> None:
+    rgb = np.stack(tiny.clip(80, 64, 5))
+    network = autoencoder(VARIANTS["linear"])
+    tiled = AutoencoderStage(network, Execution.choose("cpu"), TILES).encode(rgb)
+    assert np.array_equal(tiled, stage(network).encode(rgb))
+
+
+def test_what_is_not_a_number_is_grey() -> None:
+    network = autoencoder(VARIANTS["wan"])
+    latents = np.full((8, 1, 2, 2), np.nan, np.float32)
+    (block,) = stage(network).decode(latents, (1, 16, 16))
+    assert (block == 128).all()

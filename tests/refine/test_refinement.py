@@ -18,14 +18,13 @@ from gencodec.execution import Execution
 from gencodec.packs.models import load_networks
 from gencodec.refine import (
     RefineStage,
-    TilePlan,
     VelocityModel,
     euler,
     level_of_error,
     noise_for,
     noise_levels,
 )
-from gencodec.refine.plan import ramp
+from gencodec.tiles import TilePlan, ramp
 
 SHAPE = (tiny.CHANNELS, 5, 9, 11)
 

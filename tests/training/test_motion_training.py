@@ -222,12 +222,12 @@ class Regression:
 
 def steps(training: ModuleType, path: Path, first: int, last: int) -> tuple[Any, list[float]]:
     """Train from the checkpoint at `path`, if there is one, and leave another there."""
-    checkpoint = training.loop.Checkpoint(stage := Regression(training), path)
+    checkpoint = training.loop.Checkpoint(Regression(training), path)
     assert checkpoint.step == first
     losses = []
     for k in range(first, last):
         frames = torch.randn(2, 6, 3, 3, generator=torch.Generator().manual_seed(k % 3))
-        losses.append(training.loop._train_step(stage, checkpoint, frames, 0.02)["loss"])
+        losses.append(training.loop._train_step(checkpoint, frames, 0.02)["loss"])
     checkpoint.save()
     return checkpoint, losses
 

@@ -1,4 +1,4 @@
-"""gencodec models: which model packs are installed, and are they undamaged?"""
+"""gencodec models: which model packs are installed, are they undamaged, and how to get more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gencodec.errors import PackError
 
 @click.group()
 def models() -> None:
-    """List and check model packs."""
+    """List, check and fetch model packs."""
 
 
 @models.command("list", cls=Command)
@@ -22,12 +22,21 @@ def models() -> None:
 @debug_option
 @click.pass_obj
 def list_models(console: Console, *, as_json: bool) -> int:
-    """List the installed model packs."""
-    from gencodec.packs import list_packs
+    """List the model packs that are installed, and those that can be fetched."""
+    from gencodec.packs import PUBLISHED, list_packs
 
     packs = list_packs()
+    missing = {
+        name: published
+        for name, published in PUBLISHED.items()
+        if name not in {pack.name for pack in packs}
+    }
     if as_json:
-        console.result({"packs": packs}, [], as_json=True)
+        available = [
+            {"name": name, "repository": p.repository, "download_bytes": p.download_bytes}
+            for name, p in missing.items()
+        ]
+        console.result({"packs": packs, "available": available}, [], as_json=True)
         return 0
     for number, pack in enumerate(packs):
         if number:
@@ -36,6 +45,7 @@ def list_models(console: Console, *, as_json: bool) -> int:
             {
                 "pack": f"{pack.name} {pack.version}, {text.size(pack.bytes)}",
                 "sha256": pack.sha256[:12],
+                "codes": "gnvc-vd" if pack.has_codec else "not by itself: it has no codec",
                 "use": pack.use,
                 "licence": pack.licence,
                 "folder": pack.path,
@@ -43,6 +53,35 @@ def list_models(console: Console, *, as_json: bool) -> int:
         )
     if not packs:
         console.note("no model pack is installed")
+    for name, published in missing.items():
+        loads = text.size(published.download_bytes)
+        console.note(f"not installed: {name} (gencodec models fetch {name} loads {loads})")
+    return 0
+
+
+@models.command(
+    "fetch",
+    cls=Command,
+    epilog="The empty prompt's embedding is computed once, with the networks' text encoder.",
+)
+@click.argument("name")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Folder in the Hugging Face layout, used where it lies instead of a download.",
+)
+@json_option
+@debug_option
+@click.pass_obj
+def fetch_model(console: Console, *, name: str, source: Path | None, as_json: bool) -> int:
+    """Install the pack NAME of real Wan networks, such as wan2.1-1.3b."""
+    from gencodec.packs.wan import fetch_pack
+
+    pack = fetch_pack(name, source)
+    lines = [f"{pack.name} {pack.version}, {text.size(pack.bytes)}, installed in {pack.path}"]
+    console.result(pack, lines, as_json=as_json)
     return 0
 
 

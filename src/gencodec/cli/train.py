@@ -16,6 +16,8 @@ _EPILOG = """\b
 Examples:
   gencodec train mini --clips clips/a clips/b --minutes 60
   gencodec train mini --clips clips/a --stage prior --from packs/mini --minutes 30
+  gencodec train wan2.1-vace-1.3b --dry-run --processes 2
+  accelerate launch --num_processes 2 -m gencodec train wan2.1-vace-1.3b --clips clips/a
 """
 
 
@@ -27,6 +29,8 @@ class _Options(TypedDict):
     stages: tuple[str, ...]
     start_from: str | None
     metrics_dir: Path | None
+    dry_run: bool
+    processes: int
     device: str
     threads: int | None
     as_json: bool
@@ -54,7 +58,6 @@ class _TrainCommand(Command):
     type=click.Path(path_type=Path),
     metavar="DIR...",
     multiple=True,
-    required=True,
     help="Folders with videos to learn from.",
 )
 @click.option(
@@ -90,12 +93,29 @@ class _TrainCommand(Command):
     metavar="DIR",
     help="Folder with weights of perceptual metrics.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print parameters, memory of a GPU and hours of every stage; train nothing.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="GPUs that --dry-run counts with; `accelerate launch` starts that many.",
+)
 @device_options
 @json_option
 @console_options
 @click.pass_obj
 def train(console: Console, **given: Unpack[_Options]) -> int:
-    """Train by RECIPE (such as mini), from the last checkpoint if there is one."""
+    """Train by RECIPE (mini, wan2.1-vace-1.3b), from the last checkpoint if there is one."""
+    if given["dry_run"]:
+        return _estimate(console, given)
+    if not given["clips"]:
+        raise click.UsageError("Missing option '--clips'; give folders with videos to learn from.")
     console.resume = "run the same command again to go on from the last checkpoint"
     with needs_extra("train", "training"), console.watch() as report:
         from gencodec.training import train as train_pack
@@ -116,3 +136,26 @@ def train(console: Console, **given: Unpack[_Options]) -> int:
     line = f"steps: {steps}; {text.duration(result.seconds)}; pack in {result.pack}"
     console.result(result, [line, f"log in {result.log}"], as_json=given["as_json"])
     return 0
+
+
+def _estimate(console: Console, given: _Options) -> int:
+    """Print what a recipe takes."""
+    with needs_extra("train", "training"):
+        from gencodec.training import estimate, recipe_of
+        from gencodec.training.costs import FLOPS, USED
+
+        stages = estimate(recipe_of(given["recipe"]), given["processes"])
+    lines = [
+        f"{stage.stage}: {stage.trained / 1e6:,.1f} M parameters trained, "
+        f"{stage.frozen / 1e6:,.1f} M frozen; batch {stage.batch}; "
+        f"{text.size(stage.memory_bytes)} a GPU; "
+        + ("as long as --minutes" if stage.hours is None else _steps(stage.steps, stage.hours))
+        for stage in stages
+    ]
+    assumed = f"assumed: {given['processes']} GPU at {USED:.0%} of {FLOPS / 1e12:.0f} TFLOP/s"
+    console.result({"stages": stages}, [*lines, assumed], as_json=given["as_json"])
+    return 0
+
+
+def _steps(steps: int | None, hours: float) -> str:
+    return f"{steps:,} steps, {hours:,.0f} hours"

@@ -1,7 +1,9 @@
 """A model pack on disk: `pack.json` and the files it names. No torch here.
 
 The identity of a pack is the SHA-256 of its canonical manifest, which contains the SHA-256 of every
-file; a .gnv file names its pack by that identity and nothing else.
+file; a .gnv file names its pack by that identity and nothing else. Files are in the pack's folder
+or, as in packs of published networks, one folder below. The text embedding (`prompt.py`) is no part
+of the identity: each machine computes it, and rounds it in its own way.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ MANIFEST_MAX_BYTES = 1 << 20
 FILE_MAX_BYTES = 1 << 40
 PACK_FORMAT = 1
 GROUP_FRAMES_MAX = 129  # of a pack that names no other
+PROMPT = "prompt.safetensors"
+CODEC = ("transform", "prior")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,27 @@ class Manifest:
     def group_frames_max(self) -> int:
         """The most frames of a group."""
         return int(self.components.get("defaults", {}).get("group_frames_max", GROUP_FRAMES_MAX))
+
+    @property
+    def has_codec(self) -> bool:
+        """Whether the pack can code with `gnvc-vd`; without codec it is only a velocity."""
+        return any(part in self.components for part in CODEC)
+
+    def require_codec(self) -> None:
+        """Refuse a pack that cannot code with `gnvc-vd`.
+
+        Raises:
+            PackError: it has no codec.
+        """
+        if not self.has_codec:
+            raise PackError(
+                f"pack {self.name} holds a generator and no codec, so gnvc-vd cannot use it; "
+                "choose another --pack, or teach it one: gencodec train (see --help)"
+            )
+
+    def files_in(self, part: str) -> list[str]:
+        """Return the pack's files in one of its folders, or the one named after a part."""
+        return [n for n in self.files if n == f"{part}.safetensors" or n.startswith(f"{part}/")]
 
     @property
     def latent_stride(self) -> int:
@@ -97,8 +122,10 @@ def _parse(document: dict[str, Any]) -> Manifest:
     files = {}
     for name, entry in document["files"].items():
         digest, size = str(entry["sha256"]), int(entry["bytes"])
-        if Path(name).name != name or name == MANIFEST:
-            raise ValueError(f"file name {name!r} must be a plain name")
+        parts = name.split("/")
+        plain = all(p not in ("", ".", "..") and Path(p).name == p and "\\" not in p for p in parts)
+        if not plain or len(parts) > 2 or name in (MANIFEST, PROMPT):
+            raise ValueError(f"file name {name!r} must be a plain name, or folder/name")
         if len(bytes.fromhex(digest)) != hashlib.sha256().digest_size:
             raise ValueError(f"{name}: not a SHA-256: {digest!r}")
         if not 0 < size <= FILE_MAX_BYTES:
@@ -116,10 +143,15 @@ def _parse(document: dict[str, Any]) -> Manifest:
 
 
 def write_manifest(folder: Path, document: dict[str, Any]) -> Manifest:
-    """Hash every safetensors file in `folder` into the manifest, write it, and read it back."""
+    """Hash every safetensors file of a pack into the manifest, write it, and read it back."""
+    found = sorted((*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")))
     files = {
-        path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.glob("*.safetensors"))
+        path.relative_to(folder).as_posix(): {
+            "sha256": file_sha256(path),
+            "bytes": path.stat().st_size,
+        }
+        for path in found
+        if path.name != PROMPT
     }
     whole = {"pack_format": PACK_FORMAT, **document, "files": files}
     text = json.dumps(whole, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)

@@ -4,12 +4,18 @@ autoencoder.safetensors   Wan autoencoder and linear path           float16
 transform.safetensors     analysis, synthesis, context              float16
 prior.safetensors         integer prior and frequency tables        int16, int32, uint16, uint32
 refiner.safetensors       diffusion transformer with its adapter    float16
+
+A pack of real Wan networks keeps the files of their authors, and what was learned beside them:
+
+vae/*.safetensors, transformer/*.safetensors    as diffusers saves them
+adapter.safetensors       of the transformer, in place of one among its files      float16
+prompt.safetensors        the empty prompt's embedding, see `prompt.py`            float32
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +23,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from gencodec.errors import PackError
-from gencodec.execution import Execution
+from gencodec.execution import Execution, without_weights
 from gencodec.geometry import ANCHOR_PAIRS
 from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
-from gencodec.packs.manifest import GROUP_FRAMES_MAX, Manifest, read_manifest
+from gencodec.packs.manifest import GROUP_FRAMES_MAX, Manifest, check_files, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
-from gencodec.refine import RefineStage, TilePlan, VelocityModel
+from gencodec.packs.prompt import read_prompt
+from gencodec.refine import ADAPTER, RefineStage, VelocityModel, weight_format
+from gencodec.tiles import TilePlan
 from gencodec.transform import (
     LatentCodec,
     LatentStage,
@@ -38,6 +46,8 @@ from gencodec.transform import (
 from gencodec.transform.picture import STRIDE
 
 AUTOENCODER, TRANSFORM, REFINER = "autoencoder", "transform", "refiner"
+ADAPTER_FILE = "adapter"
+FOREIGN = {AUTOENCODER: "vae", REFINER: "transformer"}  # folders of the networks' own authors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +63,10 @@ class Defaults:
         steps: refinement steps, 0 for none.
         refine_below: groups of this quality index and above are not refined.
         noise: whether refinement starts from noise mixed into the latents.
+        search_refinement: decode each group with and without refinement, at several start levels
+            and with up to `steps` steps, and send what is nearest to the source.
         tile_frames, tile_size, tile_overlap: windows of the transformer, in latents; 0 is whole.
+        vae_tile, vae_overlap: tiles of the autoencoder, in latents; 0 is whole.
     """
 
     group_frames: int = 129
@@ -63,9 +76,12 @@ class Defaults:
     steps: int = 0
     refine_below: int = 64
     noise: bool = False
+    search_refinement: bool = False
     tile_frames: int = 9
     tile_size: int = 48
     tile_overlap: int = 2
+    vae_tile: int = 0
+    vae_overlap: int = 0
 
     def anchor_pairs(self, latents: int) -> int:
         """Return how much better an anchor before so many latents is, in pairs of indices."""
@@ -77,6 +93,11 @@ class Defaults:
     def tiles(self) -> TilePlan:
         """Windows of the transformer."""
         return TilePlan(frames=self.tile_frames, size=self.tile_size, overlap=self.tile_overlap)
+
+    @property
+    def vae_tiles(self) -> TilePlan:
+        """Tiles of the autoencoder."""
+        return TilePlan(size=self.vae_tile, overlap=self.vae_overlap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,22 +112,33 @@ class Models:
     defaults: Defaults
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generator:
+    """A pack's autoencoder and flow, which need no codec: what zero-shot coding builds on.
+
+    `refiner.velocity(x, sigma)` is the pretrained velocity, noise minus data, at a share of noise.
+    """
+
+    manifest: Manifest
+    autoencoder: AutoencoderStage
+    refiner: RefineStage
+    defaults: Defaults
+
+
 def load_models(folder: Path, execution: Execution) -> Models:
     """Load a pack after checking every file of it.
 
     Raises:
-        PackError: a file is missing, damaged, or does not fit the architecture it is said to have.
+        PackError: it has no codec, a file is missing, damaged, or does not fit the architecture it
+            is said to have.
     """
     manifest = read_manifest(folder)
     exact = load_exact(folder)
-    networks = load_networks(folder)
-    try:
-        defaults = Defaults(**manifest.components["defaults"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise PackError(f"pack {manifest.name}: unusable defaults: {error!r}") from error
+    networks = load_networks(folder, execution.dtype)
+    defaults = _defaults(manifest)
     _check_fit(manifest, networks, exact)
     refiner, codec = networks.get(REFINER), networks[TRANSFORM]
-    autoencoder = AutoencoderStage(networks[AUTOENCODER], execution)
+    autoencoder = AutoencoderStage(networks[AUTOENCODER], execution, defaults.vae_tiles)
     stage = MotionStage if isinstance(codec, MotionCodec) else LatentStage
     return Models(
         manifest=manifest,
@@ -116,6 +148,43 @@ def load_models(folder: Path, execution: Execution) -> Models:
         refiner=None if refiner is None else RefineStage(refiner, execution),
         defaults=defaults,
     )
+
+
+def load_generator(folder: Path, execution: Execution) -> Generator:
+    """Load the autoencoder and the flow of any pack, with or without codec.
+
+    Raises:
+        PackError: as `load_models`, or the pack has no transformer.
+    """
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    if REFINER not in manifest.components:
+        raise PackError(f"pack {manifest.name} has no transformer, so no velocity; choose another")
+    networks = load_networks(folder, execution.dtype, (AUTOENCODER, REFINER))
+    defaults = _defaults(manifest)
+    _check_channels(manifest, networks)
+    return Generator(
+        manifest=manifest,
+        autoencoder=AutoencoderStage(networks[AUTOENCODER], execution, defaults.vae_tiles),
+        refiner=RefineStage(networks[REFINER], execution),
+        defaults=defaults,
+    )
+
+
+def _defaults(manifest: Manifest) -> Defaults:
+    try:
+        return Defaults(**manifest.components["defaults"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise PackError(f"pack {manifest.name}: unusable defaults: {error!r}") from error
+
+
+def _check_channels(manifest: Manifest, networks: Mapping[str, Any]) -> None:
+    """Refuse a transformer of other latents than the autoencoder makes."""
+    made, wanted = networks[AUTOENCODER].channels, networks[REFINER].wan.config.in_channels
+    if made != wanted:
+        raise PackError(
+            f"pack {manifest.name}: channels of autoencoder and refiner differ: {made} and {wanted}"
+        )
 
 
 def _check_fit(manifest: Manifest, networks: Mapping[str, Any], exact: ExactPack) -> None:
@@ -134,43 +203,76 @@ def _check_fit(manifest: Manifest, networks: Mapping[str, Any], exact: ExactPack
     else:
         sizes["stride of linear path and motion codec"] = (linear, STRIDE)
     if REFINER in networks:
+        _check_channels(manifest, networks)
         wan = networks[REFINER].wan.config
-        sizes["channels of autoencoder and refiner"] = (autoencoder.channels, wan.in_channels)
         condition = autoencoder.channels + transform.width
-        sizes["condition of transform and refiner"] = (condition, wan.vace_in_channels)
+        sizes["condition of transform and refiner"] = (condition, wan.get("vace_in_channels"))
     for what, (one, other) in sizes.items():
         if one != other:
             raise PackError(f"pack {manifest.name}: {what} differ: {one} and {other}")
 
 
-def load_networks(folder: Path) -> dict[str, Any]:
+def load_networks(
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    parts: Iterable[str] = (AUTOENCODER, TRANSFORM, REFINER),
+) -> dict[str, Any]:
     """Return the float networks of a pack by name; its files must have been checked.
+
+    Args:
+        folder: of the pack.
+        dtype: number format of most of the transformer's weights; all others are float32.
+        parts: names of the networks wanted.
 
     Raises:
         PackError: as `load_models`.
     """
     manifest = read_manifest(folder)
     try:
-        networks = build_networks(manifest.components)
+        networks = build_networks(manifest.components, parts, empty=True)
     except (KeyError, TypeError, ValueError) as error:
         raise PackError(f"pack {manifest.name}: unusable architecture: {error!r}") from error
     for name, network in networks.items():
-        _load(network, folder / f"{name}.safetensors")
+        _load(network, folder, manifest, name, dtype)
+    if REFINER in networks and "prompt" in manifest.components:
+        networks[REFINER].set_prompt(torch.from_numpy(read_prompt(folder, manifest)))
     return networks
 
 
-def build_networks(components: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the networks that a manifest's components describe, with fresh weights."""
-    linear = components[AUTOENCODER].get("linear")
-    networks: dict[str, nn.Module] = {
-        AUTOENCODER: Autoencoder(
+def build_networks(
+    components: Mapping[str, Any],
+    parts: Iterable[str] = (AUTOENCODER, TRANSFORM, REFINER),
+    *,
+    empty: bool = False,
+) -> dict[str, Any]:
+    """Make the networks that a manifest's components describe, with fresh weights.
+
+    Args:
+        components: of the manifest.
+        parts: names of the networks wanted; a refiner may be missing.
+        empty: leave the transformer without numbers, to be loaded.
+    """
+    networks: dict[str, nn.Module] = {}
+    if AUTOENCODER in parts:
+        linear = components[AUTOENCODER].get("linear")
+        networks[AUTOENCODER] = Autoencoder(
             components[AUTOENCODER]["wan"], None if linear is None else LinearConfig(**linear)
-        ),
-        TRANSFORM: build_codec(components[TRANSFORM]),
-    }
-    if REFINER in components:
-        networks[REFINER] = VelocityModel(components[REFINER])
+        )
+    if TRANSFORM in parts:
+        networks[TRANSFORM] = build_codec(components[TRANSFORM])
+    if REFINER in parts and REFINER in components:
+        networks[REFINER] = _build_refiner(components, empty=empty)
     return networks
+
+
+def _build_refiner(components: Mapping[str, Any], *, empty: bool) -> VelocityModel:
+    length = int(components.get("prompt", {}).get("length", 1))
+    if not empty:
+        return VelocityModel(components[REFINER], prompt_length=length)
+    with without_weights():
+        model = VelocityModel(components[REFINER], prompt_length=length)
+    model.wake()
+    return model
 
 
 def build_codec(component: Mapping[str, Any]) -> LatentCodec | MotionCodec:
@@ -190,16 +292,40 @@ def save_network(network: nn.Module, folder: Path, name: str) -> None:
     (folder / f"{name}.safetensors").write_bytes(save(state))  # `save_file` ignores the umask
 
 
-def _load(network: nn.Module, path: Path) -> None:
+def _load(
+    network: nn.Module, folder: Path, manifest: Manifest, name: str, dtype: torch.dtype
+) -> None:
+    """Load a network from its authors' files, where the pack has those, or from its own."""
+    foreign = manifest.files_in(FOREIGN[name]) if name in FOREIGN else []
+    files = foreign or [f"{name}.safetensors"]
+    target = network.get_submodule("wan") if foreign else network
+    state: dict[str, Tensor] = {}
+    for file in [*files, *manifest.files_in(ADAPTER_FILE)] if name == REFINER else files:
+        state |= _read(folder / file)
+        if foreign and file in foreign and not _keeps_adapter(manifest):
+            state = {key: v for key, v in state.items() if not key.startswith(ADAPTER)}
+    for key, value in state.items():
+        wanted = weight_format(key, dtype) if name == REFINER else torch.float32
+        state[key] = value.to(wanted)
     try:
-        state = load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise PackError(f"cannot read {path}: {error}") from error
-    try:
-        network.load_state_dict({key: value.float() for key, value in state.items()})
+        target.load_state_dict(state, assign=name == REFINER)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise PackError(f"{path} does not fit the pack's architecture: {reason}") from error
-    for parameter in network.parameters():
+        where = folder / files[0]
+        raise PackError(f"{where} does not fit the pack's architecture: {reason}") from error
+    for parameter in target.parameters():
         if not torch.isfinite(parameter).all():
-            raise PackError(f"{path} holds weights that are not finite")
+            raise PackError(f"{folder / files[0]} holds weights that are not finite")
+
+
+def _keeps_adapter(manifest: Manifest) -> bool:
+    """Whether the adapter among the authors' files is the pack's."""
+    own = manifest.files_in(ADAPTER_FILE)
+    return not own and "vace_layers" in manifest.components[REFINER]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise PackError(f"cannot read {path}: {error}") from error

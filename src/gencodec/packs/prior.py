@@ -31,6 +31,7 @@ def load_exact(folder: Path) -> ExactPack:
         PackError: a file is missing or damaged, or breaks a rule of the integer layer.
     """
     manifest = read_manifest(folder)
+    manifest.require_codec()
     check_files(folder, manifest)
     path = folder / f"{PRIOR}.safetensors"
     try:

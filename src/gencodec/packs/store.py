@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gencodec.errors import PackError
 from gencodec.packs.manifest import MANIFEST, Manifest, check_files, read_manifest
+from gencodec.packs.prompt import read_prompt
+from gencodec.packs.published import PUBLISHED
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -24,6 +26,7 @@ class PackInfo:
     bytes: int
     licence: str
     use: str
+    has_codec: bool
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest) -> PackInfo:
@@ -36,15 +39,21 @@ class PackInfo:
             bytes=sum(size for _, size in manifest.files.values()),
             licence=manifest.licence,
             use=manifest.use,
+            has_codec=manifest.has_codec,
         )
+
+
+def user_packs() -> Path:
+    """Return the folder for the packs that a user installs."""
+    data = os.environ.get("XDG_DATA_HOME")
+    data_home = Path(data) if data else Path.home() / ".local" / "share"
+    return data_home / "gencodec" / "packs"
 
 
 def pack_folders(extra: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield every folder that holds a pack: `extra`, $GENCODEC_PACKS, the user's, the embedded."""
     listed = [Path(part) for part in os.environ.get("GENCODEC_PACKS", "").split(os.pathsep) if part]
-    data = os.environ.get("XDG_DATA_HOME")
-    data_home = Path(data) if data else Path.home() / ".local" / "share"
-    for root in (*extra, *listed, data_home / "gencodec" / "packs", EMBEDDED):
+    for root in (*extra, *listed, user_packs(), EMBEDDED):
         if (root / MANIFEST).is_file():
             yield root
         elif root.is_dir():
@@ -77,10 +86,10 @@ def find_pack(wanted: str | Path, extra: Sequence[Path] = ()) -> Path:
         if wanted in (info.name, info.sha256):
             return info.path
     names = ", ".join(sorted(info.name for info in packs)) or "none"
-    raise PackError(
-        f"model pack {wanted} is not installed (installed: {names}); "
-        "put its folder into GENCODEC_PACKS, or see `gencodec models list`"
-    )
+    help_ = "put its folder into GENCODEC_PACKS, or see `gencodec models list`"
+    if wanted in PUBLISHED:
+        help_ = f"run `gencodec models fetch {wanted}`"
+    raise PackError(f"model pack {wanted} is not installed (installed: {names}); {help_}")
 
 
 def verify_pack(folder: Path) -> PackInfo:
@@ -91,4 +100,6 @@ def verify_pack(folder: Path) -> PackInfo:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
+    if "prompt" in manifest.components:
+        read_prompt(folder, manifest)
     return PackInfo.of(folder, manifest)

@@ -5,21 +5,46 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gencodec.execution import Execution, memory_errors
-from gencodec.refine.plan import TilePlan, ramp
 from gencodec.refine.schedule import noise_levels
-from gencodec.refine.transformer import VelocityModel, euler
+from gencodec.refine.transformer import VelocityModel, euler, weight_format
+from gencodec.tiles import TilePlan, ramp
 
 Latents = NDArray[np.float32]
 
 
 class RefineStage:
-    """Runs a `VelocityModel` over one group at a time, window by window."""
+    """Runs a `VelocityModel` over one group at a time, window by window.
+
+    Weights are kept in the execution's number format, and in main memory where the device is short.
+    """
 
     def __init__(self, model: VelocityModel, execution: Execution) -> None:
-        self._model = model.to(execution.device).eval()
-        self._execution = execution
+        for name, parameter in model.wan.named_parameters():
+            parameter.data = parameter.data.to(weight_format(name, execution.dtype))
+        self._model = model.eval().requires_grad_(requires_grad=False)
+        self._device = execution.device
+        if execution.holds(sum(parameter.nbytes for parameter in model.parameters())):
+            model.to(execution.device)
+        else:
+            model.offload(execution)
+
+    @torch.inference_mode()
+    def velocity(self, x: Tensor, sigma: float) -> Tensor:
+        """Return the pretrained flow's velocity, noise minus data, without the codec's condition.
+
+        Args:
+            x: normalised latents [b, c, t, h, w], (1 - sigma) data + sigma noise.
+            sigma: share of noise, 0 .. 1.
+
+        Returns:
+            Velocities float32 [b, c, t, h, w] on the stage's device.
+        """
+        with memory_errors():
+            x = x.to(self._device, torch.float32)
+            return self._model(x, torch.full((len(x),), float(sigma), device=x.device), None)
 
     @torch.inference_mode()
     def refine(
@@ -67,39 +92,11 @@ class RefineStage:
         """Return the transformer without its condition, as a flow model of latents."""
         return PriorFlow(self, plan)
 
-    @torch.inference_mode()
-    def velocity(self, x: Latents, sigma: float, plan: TilePlan) -> Latents:
-        """Return the velocity [c, t, h, w] of latents at a noise level, without a condition.
-
-        Args:
-            x: noisy latents [c, t, h, w].
-            sigma: share of noise, 0 .. 1.
-            plan: windows the transformer sees; their velocities are averaged where they overlap.
-        """
-        total, weight = np.zeros_like(x), np.zeros(x.shape[1:], np.float32)
-        t, h, w = x.shape[1:]
-        for window in plan.windows((t, h, w)):
-            at = (slice(None), *window)
-            share = ramp(window, plan.overlap)
-            total[at] += self._velocity(x[at], sigma) * share
-            weight[window] += share
-        averaged: Latents = total / weight
-        return averaged
-
-    def _velocity(self, x: Latents, sigma: float) -> Latents:
-        device, dtype = self._execution.device, self._execution.dtype
-        with memory_errors(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            noisy = torch.from_numpy(np.ascontiguousarray(x)).to(device)[None]
-            level = torch.full((1,), sigma, device=device)
-            result: Latents = self._model(noisy, level, None)[0].float().cpu().numpy()
-        return result
-
     def _sample(self, start: Latents, condition: Latents, levels: tuple[float, ...]) -> Latents:
-        device, dtype = self._execution.device, self._execution.dtype
-        with memory_errors(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            x = torch.from_numpy(np.ascontiguousarray(start)).to(device)[None]
-            c = torch.from_numpy(np.ascontiguousarray(condition)).to(device)[None]
-            result: Latents = euler(self._model, x, levels, c)[0].float().cpu().numpy()
+        with memory_errors():
+            x = torch.from_numpy(np.ascontiguousarray(start)).to(self._device)[None]
+            c = torch.from_numpy(np.ascontiguousarray(condition)).to(self._device)[None]
+            result: Latents = euler(self._model, x, levels, c)[0].cpu().numpy()
         return result
 
 
@@ -116,5 +113,21 @@ class PriorFlow:
         self._stage, self._plan = stage, plan
 
     def velocity(self, x: Latents, sigma: float) -> Latents:
-        """Return the velocity [c, t, h, w] of latents [c, t, h, w] at a noise level 0 .. 1."""
-        return self._stage.velocity(x, sigma, self._plan)
+        """Return the velocity [c, t, h, w] of latents at a noise level, without a condition.
+
+        Velocities of windows are averaged where they overlap.
+
+        Args:
+            x: noisy latents [c, t, h, w].
+            sigma: share of noise, 0 .. 1.
+        """
+        total, weight = np.zeros_like(x), np.zeros(x.shape[1:], np.float32)
+        t, h, w = x.shape[1:]
+        for window in self._plan.windows((t, h, w)):
+            at = (slice(None), *window)
+            share = ramp(window, self._plan.overlap)
+            noisy = torch.from_numpy(np.ascontiguousarray(x[at]))[None]
+            total[at] += self._stage.velocity(noisy, sigma)[0].cpu().numpy() * share
+            weight[window] += share
+        averaged: Latents = total / weight
+        return averaged

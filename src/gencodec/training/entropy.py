@@ -15,9 +15,22 @@ from torch import Tensor, nn
 from gencodec.execution import define_torchvision_operators
 from gencodec.symbols import PriorConfig, sigma_bank
 from gencodec.training.prior import TrainablePrior
+from gencodec.training.processes import own_rows, whole_batch
 
 define_torchvision_operators()
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional  # noqa: E402
+
+
+class _Bottleneck(EntropyBottleneck):
+    """Draws its noise for the batch that all processes share."""
+
+    def quantize(self, inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+        """Add noise to inputs [cz, 1, n], n over samples first; other modes are compressai's."""
+        if mode != "noise":
+            return super().quantize(inputs, mode, means)
+        shape = whole_batch(inputs.shape[-1]), len(inputs)
+        noise = own_rows(torch.rand(shape, device=inputs.device)) - 0.5
+        return inputs + noise.T[:, None]
 
 
 class EntropyModel(nn.Module):
@@ -26,7 +39,7 @@ class EntropyModel(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.prior = TrainablePrior(config)
-        self.hyper = nn.ModuleList(EntropyBottleneck(config.hyper_channels) for _ in range(2))
+        self.hyper = nn.ModuleList(_Bottleneck(config.hyper_channels) for _ in range(2))
         bank = sigma_bank(config)
         self.smallest, self.growth = float(bank[0]), math.log(bank[1] / bank[0])
         self.gaussian = GaussianConditional(None, scale_bound=self.smallest / 2)

@@ -25,6 +25,7 @@ from gencodec.symbols import (
     symbol_tables,
 )
 from gencodec.symbols.range_coder import PRECISION
+from gencodec.training.base import export_based
 from gencodec.training.coding import coded_steps
 from gencodec.training.workbench import Workbench, random_quality
 
@@ -52,9 +53,12 @@ def export_pack(
         batches: frames [b, 3, T, H, W] in -1..1 to count symbols on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_network(bench.autoencoder, folder, AUTOENCODER)
     save_network(bench.codec, folder, TRANSFORM)
-    save_network(bench.refiner, folder, REFINER)
+    if bench.base is None:
+        save_network(bench.autoencoder, folder, AUTOENCODER)
+        save_network(bench.refiner, folder, REFINER)
+    else:
+        export_based(bench.refiner, bench.base, folder)
     config = bench.entropy.prior.config
     arrays = bench.entropy.prior.export()
     prior = save({**arrays, **count_tables(bench, arrays, config, batches)})

@@ -7,9 +7,10 @@ safetensors; a run that stops at any moment goes on from the last one.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,13 +21,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gencodec.errors import PackError
+from gencodec.execution import Execution
 from gencodec.progress import Progress, Report
-from gencodec.training.data import ClipStore
+from gencodec.training.data import ClipStore, CropShape
 from gencodec.training.optimiser import Optimiser
+from gencodec.training.processes import Processes, like, own_rows, seed_all, whole
 from gencodec.training.recipe import StageSettings
 
 _WARM_UP_STEPS = 100
-_DECAY_FROM = 0.6  # share of the time after which the learning rate falls
+_DECAY_FROM = 0.6  # share of the stage after which the learning rate falls
 _AVERAGE = 0.999
 _LOG_SECONDS = 60.0
 _CHECKPOINT_SECONDS = 120.0
@@ -63,69 +66,115 @@ class Budget:
     steps: int | None = None
 
 
-class Checkpoint:
-    """Networks, average and optimiser of a stage, and the file they go to."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The folder of a run, which holds `<stage>.safetensors` and `log.jsonl`, and who trains it."""
 
-    def __init__(self, stage: Stage, path: Path) -> None:
+    folder: Path
+    processes: Processes
+
+
+class StageLoss(nn.Module):
+    """A stage's loss as a module, which is what processes wrap."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.trained = stage.trained
+        self._stage = stage
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Return the loss of frames, and numbers for the log."""
+        return self._stage.loss(frames)
+
+
+class Checkpoint:
+    """Networks, average and optimiser of a stage, and the file they go to.
+
+    Weights that the stage leaves alone are no part of it.
+    """
+
+    def __init__(self, stage: Stage, path: Path, processes: Processes | None = None) -> None:
         self._networks, self._path = stage.trained, path
-        self.step = 0
+        self.processes = processes or Processes(Execution.choose("cpu"))
+        stored = self._read() if path.exists() else None
+        if stored is not None:
+            self._networks.load_state_dict(_part(stored, "network."), strict=False)
+        self.step = 0 if stored is None else int(stored["step"])
+        self.loss = self.processes.wrap(StageLoss(stage))
         rates = [rate for rate in stage.rates() if rate.parameters]
         self.factors = [rate.factor for rate in rates]
         self.optimiser = Optimiser({"params": r.parameters, "muon": r.muon} for r in rates)
-        self.average = {key: value.clone() for key, value in self._networks.state_dict().items()}
-        if path.exists():
-            self._load()
+        self.average = {key: value.clone() for key, value in self._state().items()}
+        if stored is not None:
+            self._adopt(stored)
 
-    def _load(self) -> None:
+    def _state(self) -> dict[str, Tensor]:
+        """Return what the stage changes: trained parameters, and buffers."""
+        frozen = {k for k, p in self._networks.named_parameters() if not p.requires_grad}
+        state = self._networks.state_dict()
+        return {key: value for key, value in state.items() if key not in frozen}
+
+    def _read(self) -> dict[str, Tensor]:
         try:
             stored = load_file(self._path)
         except (OSError, SafetensorError) as error:
             raise PackError(
                 f"cannot read checkpoint {self._path}: {error}; remove it to start again"
             ) from error
-        try:
-            self.step = int(stored.pop("step"))
-            self._networks.load_state_dict(_part(stored, "network."))
-            self.average = _part(stored, "average.")
-            moments = _part(stored, "moment.")
-        except (KeyError, RuntimeError) as error:
-            raise PackError(
-                f"checkpoint {self._path} is of another architecture; remove it to start again"
-            ) from error
+        for prefix in ("network.", "average."):
+            found = {key: value.shape for key, value in _part(stored, prefix).items()}
+            if any(found.get(key) != value.shape for key, value in self._state().items()):
+                raise PackError(
+                    f"checkpoint {self._path} is of another architecture; remove it to start again"
+                )
+        return stored
+
+    def _adopt(self, stored: Mapping[str, Tensor]) -> None:
+        """Take averages and moments, sharded as the parameters are."""
+        average = _part(stored, "average.")
+        self.average = {key: like(average[key], value) for key, value in self.average.items()}
         state: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for key, value in moments.items():
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        for key, value in _part(stored, "moment.").items():
             index, _, name = key.partition(".")
-            state[int(index)][name] = value
+            whole_one = name == "step"
+            state[int(index)][name] = value if whole_one else like(value, parameters[int(index)])
         full = self.optimiser.state_dict()
         self.optimiser.load_state_dict({"state": dict(state), "param_groups": full["param_groups"]})
 
     def save(self) -> None:
-        """Write the checkpoint whole or not at all."""
+        """Write the checkpoint whole or not at all; every process must take part."""
         tensors = {"step": torch.tensor(self.step)}
-        tensors |= {f"network.{k}": v.contiguous() for k, v in self._networks.state_dict().items()}
-        tensors |= {f"average.{k}": v.contiguous() for k, v in self.average.items()}
+        tensors |= {f"network.{k}": v for k, v in self._state().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"moment.{index}.{k}": v.contiguous() for k, v in moments.items()}
-        partial = self._path.with_suffix(".partial")
-        save_file({key: value.clone() for key, value in tensors.items()}, partial)
-        partial.replace(self._path)
+            tensors |= {f"moment.{index}.{k}": v for k, v in moments.items()}
+        gathered = {key: whole(value).contiguous().clone() for key, value in tensors.items()}
+        if self.processes.first:
+            partial = self._path.with_suffix(".partial")
+            save_file(gathered, partial)
+            partial.replace(self._path)
 
     @torch.no_grad()
     def follow(self) -> None:
         """Move the running average towards the networks; faster in the first steps."""
         decay = min(_AVERAGE, self.step / (self.step + 10))
-        for key, value in self._networks.state_dict().items():
+        for key, value in self._state().items():
             if value.is_floating_point():
                 self.average[key].lerp_(value, 1 - decay)
             else:
                 self.average[key].copy_(value)
+
+    def settle(self) -> None:
+        """Leave the running average in the networks."""
+        self._networks.load_state_dict(self.average, strict=False)
 
 
 def run_stage(
     stage: Stage,
     store: ClipStore,
     settings: StageSettings,
-    folder: Path,
+    run: Run,
     budget: Budget,
     on_progress: Report | None = None,
 ) -> int:
@@ -134,65 +183,89 @@ def run_stage(
     Args:
         stage: what to train.
         store: training material.
-        settings: sample size, batch, learning rate.
-        folder: of the run; holds `<stage>.safetensors` and `log.jsonl`.
+        settings: sample sizes, batch, learning rate, steps.
+        run: where its files are, and who trains.
         budget: how long.
         on_progress: told about every step.
 
     Returns:
         Steps trained so far, earlier runs included.
     """
-    checkpoint = Checkpoint(stage, folder / f"{stage.name}.safetensors")
+    processes = run.processes
+    checkpoint = Checkpoint(stage, run.folder / f"{stage.name}.safetensors", processes)
     device = next(stage.trained.parameters()).device
-    batches = store.batches(settings.batch, settings.shape, seed=checkpoint.step)
-    log = _Log(folder / "log.jsonl", stage.name)
-    first, started = checkpoint.step, time.monotonic()
-    saved = started
+    clock = _Clock(budget, settings, checkpoint.step)
+    log = _Log(run.folder / "log.jsonl" if processes.first else None, stage.name)
+    shape: CropShape | None = None
+    batches: Iterator[Tensor] = iter(())
     stage.trained.train()
-    while (elapsed := time.monotonic() - started) < budget.minutes * 60:
-        if budget.steps is not None and checkpoint.step - first >= budget.steps:
-            break
-        share = elapsed / (budget.minutes * 60)
-        rate = settings.learning_rate * _schedule(checkpoint.step, share)
-        frames = next(batches).to(device).float() / 127.5 - 1
-        numbers = _train_step(stage, checkpoint, frames, rate)
-        log.add(checkpoint.step, numbers)
-        if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+    while True:
+        share, stop, save = processes.same(clock.read(checkpoint.step))
+        if save:
             checkpoint.save()
-            saved = time.monotonic()
+        if stop:
+            break
+        if shape != settings.shape_at(share):
+            shape = settings.shape_at(share)
+            batches = store.batches(settings.batch, shape, seed=checkpoint.step)
+        rate = settings.learning_rate * _schedule(checkpoint.step, share, settings.last_rate)
+        frames = own_rows(next(batches)).to(device).float() / 127.5 - 1
+        log.add(checkpoint.step + 1, _train_step(checkpoint, frames, rate))
         if on_progress is not None:
             on_progress(Progress(stage="train", frames=checkpoint.step, total=None, group=0))
     log.flush(checkpoint.step)
     checkpoint.save()
-    stage.trained.load_state_dict(checkpoint.average)
+    checkpoint.settle()
     stage.trained.eval()
     return checkpoint.step
 
 
-def _schedule(step: int, share: float) -> float:
-    """Factor of the learning rate: warm-up over steps, decay over the last part of the time."""
-    decay = 1.0 if share < _DECAY_FROM else max(0.03, (1 - share) / (1 - _DECAY_FROM))
+class _Clock:
+    """How far a stage is, by its steps and by the time it has."""
+
+    def __init__(self, budget: Budget, settings: StageSettings, step: int) -> None:
+        self._budget, self._settings, self._first = budget, settings, step
+        self._started = self._saved = time.monotonic()
+
+    def read(self, step: int) -> tuple[float, bool, bool]:
+        """Return the share of the stage that is done, whether it ends, and whether to save."""
+        now = time.monotonic()
+        share = (now - self._started) / (self._budget.minutes * 60)
+        stop = share >= 1
+        if self._budget.steps is not None:
+            stop |= step - self._first >= self._budget.steps
+        if self._settings.steps is not None:  # a recipe with steps is no matter of time
+            share = step / self._settings.steps
+            stop |= share >= 1
+        save = now - self._saved > _CHECKPOINT_SECONDS
+        self._saved = now if save else self._saved
+        return min(share, 1.0), stop, save and not stop
+
+
+def _schedule(step: int, share: float, last: float) -> float:
+    """Factor of the learning rate: warm-up over steps, decay over the last part to `last`."""
+    decay = 1.0 if share < _DECAY_FROM else max(last, (1 - share) / (1 - _DECAY_FROM))
     return min(1.0, (step + 1) / _WARM_UP_STEPS) * decay
 
 
-def _train_step(
-    stage: Stage, checkpoint: Checkpoint, frames: Tensor, rate: float
-) -> Mapping[str, float]:
+def _train_step(checkpoint: Checkpoint, frames: Tensor, rate: float) -> Mapping[str, float]:
     """One step; a step whose gradient is not finite is logged and left out."""
     optimiser = checkpoint.optimiser
     for group, factor in zip(optimiser.param_groups, checkpoint.factors, strict=True):
         group["lr"] = rate * factor
     optimiser.zero_grad(set_to_none=True)
-    loss, numbers = stage.loss(frames)
+    seed_all(checkpoint.step)
+    loss, numbers = checkpoint.loss(frames)
     loss.backward()
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+    norm = checkpoint.processes.share_gradients(parameters, _GRADIENT_NORM)
+    value = checkpoint.processes.mean(loss)
     checkpoint.step += 1
-    if not (torch.isfinite(norm) and torch.isfinite(loss)):
+    if not (math.isfinite(norm) and math.isfinite(value)):
         return {"skipped": 1.0}
     optimiser.step()
     checkpoint.follow()
-    return {"loss": float(loss.detach()), **numbers}
+    return {"loss": value, **numbers}
 
 
 def _part(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -202,7 +275,7 @@ def _part(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 class _Log:
     """Means of the logged numbers, one JSON line a minute."""
 
-    def __init__(self, path: Path, stage: str) -> None:
+    def __init__(self, path: Path | None, stage: str) -> None:
         self._path, self._stage = path, stage
         self._sums: dict[str, list[float]] = defaultdict(list)
         self._started = self._written = time.monotonic()
@@ -215,7 +288,7 @@ class _Log:
             self.flush(step)
 
     def flush(self, step: int) -> None:
-        if not self._sums:
+        if not self._sums or self._path is None:
             return
         means = {name: round(sum(v) / len(v), 5) for name, v in self._sums.items()}
         minutes = round((self._clock() - self._started) / 60, 2)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
+from gencodec.packs.models import Defaults
+from gencodec.packs.published import PUBLISHED, VACE_LAYERS_1_3B
+from gencodec.packs.wan import DEFAULTS as WAN_DEFAULTS
 from gencodec.training.data import CropShape
 
 
@@ -15,13 +18,48 @@ class StageSettings:
 
     Attributes:
         shape: size of a sample.
-        batch: samples a step.
+        batch: samples a step, of all processes together.
         learning_rate: peak rate of AdamW, after warm-up and before the final decay.
+        last_rate: share of it that is left at the end.
+        steps: after which the stage is done; None is as many as the time allows.
+        curriculum: (share of the stage, size of a sample from there on), rising.
     """
 
     shape: CropShape
     batch: int
     learning_rate: float
+    last_rate: float = 0.03
+    steps: int | None = None
+    curriculum: tuple[tuple[float, CropShape], ...] = ()
+
+    def shape_at(self, share: float) -> CropShape:
+        """Return the size of a sample when `share` of the stage is done."""
+        reached = [shape for start, shape in self.curriculum if share >= start]
+        return reached[-1] if reached else self.shape
+
+    @property
+    def shapes(self) -> tuple[CropShape, ...]:
+        """Every size of a sample."""
+        return self.shape, *(shape for _, shape in self.curriculum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refinement:
+    """How stages of `joint.py` train the sampler.
+
+    Attributes:
+        steps: numbers of Euler steps, one of which is drawn for every training step.
+        noise: whether noise is mixed into the start.
+        start_level: in thousandths; None is as strong as the codec's error.
+        gradient: passes "all" steps, the "last" one, or is "cut".
+        lpips: worth of LPIPS beside the squared error.
+    """
+
+    steps: tuple[int, ...] = (1, 2, 5)
+    noise: bool = True
+    start_level: int | None = None
+    gradient: Literal["all", "last", "cut"] = "last"
+    lpips: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +73,12 @@ class Recipe:
         stages: settings by stage name, in the order in which they run.
         counted: size of the samples whose symbols fill the frequency tables.
         exclude: file names of the training material to leave out.
+        base: published pack whose autoencoder and transformer stay as they are; components then
+            hold what is added to it.
+        refinement: how stages of `joint.py` train the sampler.
+        checkpointing: compute the transformer's activations twice instead of keeping them.
+        shard: spread the weights over the processes.
+        defaults: what an encoder does with the pack.
     """
 
     name: str
@@ -45,6 +89,11 @@ class Recipe:
     stages: Mapping[str, StageSettings]
     counted: CropShape
     exclude: frozenset[str] = field(default_factory=frozenset)
+    base: str | None = None
+    refinement: Refinement = Refinement()
+    checkpointing: bool = False
+    shard: bool = False
+    defaults: Defaults = field(default_factory=Defaults)
 
 
 def _mini() -> Recipe:
@@ -130,4 +179,40 @@ def _mini() -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Recipe] = {"mini": _mini()}
+def _wan() -> Recipe:
+    """The paper's recipe on Wan 2.1 VACE 1.3B.
+
+    Source: GNVC-VD, arXiv 2512.05016: iterations, frames, crop, batches, learning rates, five
+    steps from a level of 300; steps of 1 and 2 as well, noise and level as VoRTeC, arXiv
+    2609.02291, are ours. AdamW, EMA and clipping are those of all stages.
+    """
+    name, channels, width = "wan2.1-vace-1.3b", 16, 256
+    crops = [CropShape(frames=frames, size=256) for frames in (5, 9, 13)]
+    curriculum = ((0.4, crops[1]), (0.7, crops[2]))  # 40 000, 30 000, 30 000 steps
+    return Recipe(
+        name="gnvc-wan2.1-vace-1.3b",
+        version="0.1.0",
+        licence=f"{PUBLISHED[name].licence} (networks); of the codec: see trained_on",
+        channels=channels,
+        components={
+            "transform": {"channels": channels, "width": width, "depth": 4, "hyper_stride": 4},
+            "prior": {"channels": channels, "hidden": 128, "hyper_channels": 8, "split": 4},
+            "refiner": {"vace_layers": VACE_LAYERS_1_3B, "vace_in_channels": channels + width},
+        },
+        stages={
+            "align": StageSettings(
+                shape=crops[0], batch=8, learning_rate=1e-4, steps=100_000, curriculum=curriculum
+            ),
+            "finetune": StageSettings(
+                shape=crops[2], batch=2, learning_rate=5e-5, last_rate=0.2, steps=100_000
+            ),
+        },
+        counted=crops[2],
+        base=name,
+        checkpointing=True,
+        shard=True,
+        defaults=replace(WAN_DEFAULTS, steps=1, noise=True, search_refinement=True),
+    )
+
+
+RECIPES: Mapping[str, Recipe] = {"mini": _mini(), "wan2.1-vace-1.3b": _wan()}

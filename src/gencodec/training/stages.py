@@ -8,6 +8,8 @@
     adapter       stage I: flow from decoded to clean latents, adapter only, backbone frozen
     pixels        stage II: pixels and LPIPS through adapter and autoencoder's decoder
 
+Stages of packs that build on published networks are in `joint.py`.
+
 Source: GNVC-VD, arXiv 2512.05016 (losses of stages I and II); VoRTeC, arXiv 2609.02291 (the start
 level).
 """
@@ -29,6 +31,7 @@ from gencodec.training.entropy import dead_zone_round
 from gencodec.training.loop import Rate
 from gencodec.training.workbench import (
     Workbench,
+    normal,
     random_quality,
     rate_numbers,
     spend,
@@ -36,8 +39,8 @@ from gencodec.training.workbench import (
 )
 from gencodec.transform import ANCHOR, INTER, LatentCodec, MotionCodec
 
-_LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57 * 2^(-8/3))
-_ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
+LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57 * 2^(-8/3))
+ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
 _PICTURE_LPIPS = 0.04  # LPIPS of a pixel in squared error, at a worth of one
 _EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
 _ANCHOR_OFFSETS = (4, 8, 12, 16, 20)
@@ -149,8 +152,8 @@ class LatentCodecTraining:
             spent, memory = spend(bench.entropy, memory, step, quality)
             error = ((step.target - step.decoded) * weight).square().sum((1, 2, 3))
             bits = bits + spent
-            distortion = distortion + error * (_ANCHOR_WEIGHT if step.kind == ANCHOR else 1.0)
-        worth = _LAMBDA * self._codec.nominal_steps(quality) ** 2
+            distortion = distortion + error * (ANCHOR_WEIGHT if step.kind == ANCHOR else 1.0)
+        worth = LAMBDA * self._codec.nominal_steps(quality) ** 2
         positions = frames[0, 0].numel() / self._bench.autoencoder.stride**2
         loss = ((bits + distortion / worth) / positions).mean()
         return loss, rate_numbers(bits, frames)
@@ -242,8 +245,8 @@ class FlowTraining:
         """Squared error of the velocity."""
         with torch.no_grad():
             clean = self._bench.autoencoder.encode(frames)
-        noise = torch.randn_like(clean)
-        sigma = torch.sigmoid(torch.randn(len(clean), device=clean.device))
+        noise = normal(clean)
+        sigma = torch.sigmoid(normal(clean[:, 0, 0, 0, 0]))
         level = sigma.view(-1, 1, 1, 1, 1)
         noisy = (1 - level) * clean + level * noise
         given = torch.zeros(clean.shape[2], dtype=torch.bool, device=clean.device)
@@ -327,20 +330,6 @@ class PixelTraining:
         if kind == "refined":
             loss = loss + 0.05 * (latents - clean).square().mean()
         return loss, numbers
-
-
-STAGE_CLASSES = {
-    stage.name: stage
-    for stage in (
-        AutoencoderTraining,
-        LatentCodecTraining,
-        PictureTraining,
-        MotionTraining,
-        FlowTraining,
-        AdapterTraining,
-        PixelTraining,
-    )
-}
 
 
 def start_level(decoded: Tensor, clean: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import copy
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,47 @@ from torch import Tensor
 from gencodec.errors import PackError, SourceError
 from gencodec.execution import Execution
 from gencodec.packs import find_pack, read_manifest, verify_pack
-from gencodec.packs.models import REFINER, TRANSFORM, Defaults, build_networks, load_networks
+from gencodec.packs.models import REFINER, TRANSFORM, build_networks, load_networks
 from gencodec.packs.prior import PRIOR
 from gencodec.progress import Report
 from gencodec.refine import VelocityModel
 from gencodec.symbols import PriorConfig
+from gencodec.training.base import based_components, based_networks
 from gencodec.training.data import ClipStore, CropShape
 from gencodec.training.entropy import EntropyModel
 from gencodec.training.export import export_pack
+from gencodec.training.joint import AlignTraining, FinetuneTraining
 from gencodec.training.linear import fit_linear_path, fit_motion_codec
-from gencodec.training.loop import Budget, run_stage
+from gencodec.training.loop import Budget, Run, run_stage
 from gencodec.training.perceptual import Lpips
+from gencodec.training.processes import Processes, local_device, whole
 from gencodec.training.recipe import RECIPES, Recipe
-from gencodec.training.stages import STAGE_CLASSES
+from gencodec.training.stages import (
+    AdapterTraining,
+    AutoencoderTraining,
+    FlowTraining,
+    LatentCodecTraining,
+    MotionTraining,
+    PictureTraining,
+    PixelTraining,
+)
 from gencodec.training.workbench import Workbench
 from gencodec.transform import LatentCodec
 
+STAGE_CLASSES = {
+    stage.name: stage
+    for stage in (
+        AutoencoderTraining,
+        LatentCodecTraining,
+        PictureTraining,
+        MotionTraining,
+        FlowTraining,
+        AdapterTraining,
+        PixelTraining,
+        AlignTraining,
+        FinetuneTraining,
+    )
+}
 _LPIPS_FILE = "squeezenet1_1_lpips.npz"
 _START_FILE = "start.safetensors"
 _FIT_BATCHES, _FIT_BATCH = 250, 100
@@ -84,29 +109,41 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
         PackError: unknown recipe, or weights that do not fit.
         SourceError: no clips, none large enough, or an unknown stage.
     """
-    plan = _recipe(recipe)
+    plan = recipe_of(recipe)
     chosen = tuple(stages or plan.stages)
     if unknown := set(chosen) - set(plan.stages):
         raise SourceError(f"unknown stage {sorted(unknown)}; stages are {', '.join(plan.stages)}")
     run.mkdir(parents=True, exist_ok=True)
-    execution = Execution.choose(device, threads=threads)
-    store = ClipStore(clips, run / "clips", exclude=plan.exclude)
-    for shape in (*(plan.stages[name].shape for name in chosen), plan.counted):
-        store.require(shape)  # now rather than after hours of training
+    execution = Execution.choose(local_device(device), threads=threads)
+    processes = Processes(execution, shard=plan.shard)
     started = time.monotonic()
-    components = _start(plan, store, run, start_from)
-    bench = _workbench(components, run, metrics_dir, execution.device)
+    with processes.first_alone():
+        store = ClipStore(clips, run / "clips", exclude=plan.exclude)
+        sizes = (shape for name in chosen for shape in plan.stages[name].shapes)
+        for shape in (*sizes, plan.counted):
+            store.require(shape)  # now rather than after hours of training
+        components = _start(plan, store, run, start_from)
     steps = {}
     for name in plan.stages:
         if name not in chosen:
             continue
-        stage = STAGE_CLASSES[name](copy.copy(bench))
+        bench = _prepared(plan, components, run, metrics_dir, execution)
         budget = Budget(minutes=minutes / len(chosen), steps=max_steps)
-        steps[name] = run_stage(stage, store, plan.stages[name], run, budget, on_progress)
-        _save_start(bench, run)
-    document = _document(plan, components, clips)
-    batches = _normalised(store, plan.counted, _COUNT_BATCHES if max_steps is None else 2)
-    export_pack(bench, document, run / "pack", (b.to(execution.device) for b in batches))
+        steps[name] = run_stage(
+            STAGE_CLASSES[name](bench),
+            store,
+            plan.stages[name],
+            Run(folder=run, processes=processes),
+            budget,
+            on_progress,
+        )
+        _save_start(bench, run, processes)
+    if processes.first:
+        bench = _prepared(plan, components, run, None, execution)
+        batches = _normalised(store, plan.counted, _COUNT_BATCHES if max_steps is None else 2)
+        document = _document(plan, components, clips)
+        export_pack(bench, document, run / "pack", (b.to(execution.device) for b in batches))
+    processes.wait()
     return TrainResult(
         steps=steps,
         seconds=time.monotonic() - started,
@@ -116,7 +153,12 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
     )
 
 
-def _recipe(name: str) -> Recipe:
+def recipe_of(name: str) -> Recipe:
+    """Return a recipe by name.
+
+    Raises:
+        PackError: there is none.
+    """
     if name not in RECIPES:
         raise PackError(f"no recipe {name!r}; recipes are {', '.join(RECIPES)}")
     return RECIPES[name]
@@ -126,13 +168,21 @@ def _start(
     recipe: Recipe, store: ClipStore, run: Path, start_from: str | Path | None
 ) -> dict[str, Any]:
     """Return the components of the run, after leaving its first weights in `run`."""
-    if start_from is not None and not (run / _START_FILE).exists():
+    stored = run / _START_FILE
+    if start_from is not None:
         folder = find_pack(start_from)
         components = {REFINER: recipe.components[REFINER], **read_manifest(folder).components}
-        _save_start(_from_pack(folder, components), run)
+        if not stored.exists():
+            _save_start(_from_pack(folder, components), run)
         return components
     components = copy.deepcopy(dict(recipe.components))
-    stored = run / _START_FILE
+    if recipe.base is not None:
+        base = find_pack(recipe.base)
+        components = based_components(base, components)
+        if not stored.exists():
+            verify_pack(base)
+            _save_start(_workbench(components, None, None, torch.device("cpu"), base), run)
+        return components
     if stored.exists():
         _adopt_statistics(components, load_file(stored))
         return components
@@ -179,47 +229,67 @@ def _from_pack(folder: Path, components: Mapping[str, Any]) -> Workbench:
     )
 
 
+def _prepared(
+    recipe: Recipe,
+    components: Mapping[str, Any],
+    run: Path,
+    metrics: Path | None,
+    execution: Execution,
+) -> Workbench:
+    """Return the run's networks, as a stage of a recipe trains them."""
+    base = None if recipe.base is None else find_pack(recipe.base)
+    bench = _workbench(components, run, metrics, execution.device, base)
+    if recipe.checkpointing:
+        bench.refiner.wan.enable_gradient_checkpointing()
+    if execution.dtype != torch.float32:
+        bench.refiner.autocast = execution.dtype
+    return replace(bench, refinement=recipe.refinement)
+
+
 def _workbench(
-    components: Mapping[str, Any], run: Path | None, metrics: Path | None, device: torch.device
+    components: Mapping[str, Any],
+    run: Path | None,
+    metrics: Path | None,
+    device: torch.device,
+    base: Path | None = None,
 ) -> Workbench:
     """Build the networks and load the run's weights into them."""
-    networks = build_networks(components)
+    if base is None:
+        networks = build_networks(components)
+    else:
+        networks = build_networks(components, (TRANSFORM,)) | based_networks(base, components)
     bench = Workbench(
         autoencoder=networks["autoencoder"],
         codec=networks[TRANSFORM],
         entropy=EntropyModel(PriorConfig(**components[PRIOR])),
         refiner=networks["refiner"],
         lpips=None if metrics is None else Lpips(metrics / _LPIPS_FILE).to(device),
+        base=base,
     )
     if run is not None:
         stored = load_file(run / _START_FILE)
-        for name, network in _parts(bench).items():
+        for name, network in bench.parts().items():
             prefix = f"{name}."
             state = {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
             network.load_state_dict(state)
+        for network in (bench.autoencoder, bench.codec, bench.entropy, bench.refiner):
             network.to(device)
     return bench
 
 
-def _parts(bench: Workbench) -> dict[str, torch.nn.Module]:
-    return {
-        "autoencoder": bench.autoencoder,
-        "codec": bench.codec,
-        "entropy": bench.entropy,
-        "refiner": bench.refiner,
-    }
-
-
-def _save_start(bench: Workbench, run: Path) -> None:
+def _save_start(bench: Workbench, run: Path, processes: Processes | None = None) -> None:
     """Write the weights that the next stage, and the next run, start from."""
     state = {
-        f"{name}.{key}": value.detach().cpu().clone()
-        for name, network in _parts(bench).items()
+        f"{name}.{key}": whole(value.detach()).cpu().clone()
+        for name, network in bench.parts().items()
         for key, value in network.state_dict().items()
     }
-    partial = run / "start.partial"
-    save_file(state, partial)
-    partial.replace(run / _START_FILE)
+    if processes is None or processes.first:
+        partial = run / "start.partial"
+        save_file(state, partial)
+        partial.replace(run / _START_FILE)
+    if processes is not None:
+        processes.wait()
 
 
 def _normalised(
@@ -239,5 +309,5 @@ def _document(
         "licence": recipe.licence,
         "use": "research-only",
         "trained_on": sorted(folder.resolve().name for folder in clips),
-        "components": {**components, "defaults": asdict(Defaults())},
+        "components": {**components, "defaults": asdict(recipe.defaults)},
     }

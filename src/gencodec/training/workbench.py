@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gencodec.latents import Autoencoder
 from gencodec.refine import VelocityModel
+from gencodec.training.base import adapter_of
 from gencodec.training.coding import Codec, Step
 from gencodec.training.entropy import EntropyModel
 from gencodec.training.perceptual import Lpips
+from gencodec.training.processes import own_rows, whole_batch
+from gencodec.training.recipe import Refinement
 
 _PERCEPTUAL = 0.5  # LPIPS against mean absolute error of pixels in -1..1
 _FLICKER = 0.5  # error of the change from frame to frame, likewise
@@ -22,13 +26,29 @@ _PART = 128  # pixels a side that LPIPS sees of a frame
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workbench:
-    """The networks of a pack in training."""
+    """The networks of a pack in training.
+
+    Attributes:
+        autoencoder, codec, entropy, refiner: the networks.
+        lpips: perceptual loss, if there are weights for it.
+        base: folder of the pack whose autoencoder and transformer stay as they are.
+        refinement: how the sampler is trained.
+    """
 
     autoencoder: Autoencoder
     codec: Codec
     entropy: EntropyModel
     refiner: VelocityModel
     lpips: Lpips | None
+    base: Path | None = None
+    refinement: Refinement = field(default_factory=Refinement)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return what a run learns, by name: all networks, or what is added to a base."""
+        learned: dict[str, nn.Module] = {"codec": self.codec, "entropy": self.entropy}
+        if self.base is not None:
+            return {**learned, "adapter": adapter_of(self.refiner)}
+        return {"autoencoder": self.autoencoder, **learned, "refiner": self.refiner}
 
     def perceived(self, made: Tensor, true: Tensor) -> Tensor:
         """Return LPIPS [b] of a part of one frame of clips [b, 3, t, H, W]; 0 without weights.
@@ -74,7 +94,13 @@ def train_only(bench: Workbench, trained: Iterable[nn.Parameter]) -> None:
 def random_quality(batch: int, qualities: int, device: torch.device) -> Tensor:
     """Draw quality indices [b]: two thirds from the lower two thirds, where the product works."""
     top = qualities if random.random() < 1 / 3 else 2 * qualities // 3  # noqa: S311
-    return torch.randint(0, top, (batch,), device=device)
+    return own_rows(torch.randint(0, top, (whole_batch(batch),), device=device))
+
+
+def normal(like: Tensor) -> Tensor:
+    """Draw unit Gaussians in the shape of this process's rows [b, ...]."""
+    shape = (whole_batch(len(like)), *like.shape[1:])
+    return own_rows(torch.randn(shape, dtype=like.dtype, device=like.device))
 
 
 def spend(

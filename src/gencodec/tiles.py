@@ -1,8 +1,9 @@
-"""Which windows of a latent the transformer sees at once, and how their results join. Pure."""
+"""Which windows of a latent a network sees at once, and how their results join. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -23,6 +24,10 @@ class TilePlan:
     size: int = 0
     overlap: int = 0
 
+    def tiles(self, shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+        """Return the windows that cover a latent frame of `shape` (h, w)."""
+        return [(rows, columns) for _, rows, columns in self.windows((1, *shape))]
+
     def windows(self, shape: tuple[int, int, int]) -> list[tuple[slice, slice, slice]]:
         """Return the windows that cover a latent of `shape` (t, h, w)."""
         t, h, w = shape
@@ -41,10 +46,10 @@ def _spans(length: int, tile: int, overlap: int) -> list[slice]:
     return [slice(start, start + tile) for start in starts]
 
 
-def ramp(window: tuple[slice, slice, slice], overlap: int) -> NDArray[np.float32]:
-    """Return blend weights [t, h, w] of a window: falling linearly over `overlap` to its edges."""
+def ramp(window: tuple[slice, ...], overlap: int) -> NDArray[np.float32]:
+    """Return blend weights of a window, as many axes: falling over `overlap` to its edges."""
     axes = [_ramp(span.stop - span.start, overlap) for span in window]
-    weights: NDArray[np.float32] = np.einsum("t,h,w->thw", *axes)
+    weights: NDArray[np.float32] = reduce(np.multiply.outer, axes)
     return weights
 
 

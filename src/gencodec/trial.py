@@ -1,0 +1,141 @@
+"""Analysis by synthesis: the encoder decodes a group in several ways and sends the best one.
+
+Refinement invents detail, and not in every group for the better. Which start level and how many
+steps a group gets is tried out on its beginning, without refinement among the candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencodec.container import GnvcVdBlock, GroupRecord, Header
+from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
+from gencodec.group_coder import GroupCoder, Pixels, read_block, tile_plan, vae_tiles
+from gencodec.packs.models import Models
+from gencodec.transform import Reconstruction, Source
+
+_STEPS = (1, 2, 5)
+_LEVELS = (0.5, 1.0, 1.6)  # of the level that is as strong as the codec's error
+_LEVEL_MAX = 999
+_TRIED_FRAMES = 17  # of a group
+_FLICKER = 2.0  # error of the change from frame to frame, against that of edges
+_SAME = 0.0026  # keeps the similarity of two flat places steady (Xue et al.)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32) / 255
+
+
+class Trial:
+    """Chooses the refinement of groups that one pack coded."""
+
+    def __init__(self, models: Models, header: Header) -> None:
+        self._models, self._header = models, header
+        self._coder = GroupCoder(models)
+
+    def choose(self, record: GroupRecord, source: Source) -> GroupRecord:
+        """Return a coded group with the start level and steps that show it nearest to its source.
+
+        Args:
+            record: the group, coded with refinement or without.
+            source: what the transform made of its frames.
+        """
+        block = read_block(record)
+        if not (self._models.defaults.search_refinement and block.steps):
+            return record
+        header = self._header
+        shape = latent_shape(
+            record.frames, header.height, header.width, self._models.autoencoder.stride
+        )
+        coded = self._coder.decode(record, shape)
+        beginning = 1 + -(-(min(record.frames, _TRIED_FRAMES) - 1) // TEMPORAL_STRIDE)
+        frames = min(record.frames, 1 + (beginning - 1) * TEMPORAL_STRIDE)
+        coded = first_latents(coded, beginning)
+        size = (frames, header.height, header.width)
+        true = self._source(source, beginning, size)
+        best, least = None, np.inf
+        for candidate in _candidates(block):
+            shown = self._shown(coded, replace(record, coder_block=candidate.to_bytes()), size)
+            error = np.inf if shown is None else distance(shown, true)
+            if best is None or error < least:
+                best, least = candidate, error
+        return replace(record, coder_block=(best or block).to_bytes())
+
+    def _source(self, source: Source, latents: int, size: tuple[int, int, int]) -> Pixels:
+        """Return what a group should look like: its frames, or all that latents tell of them."""
+        rgb: Pixels | None = getattr(source, "rgb", None)
+        if rgb is not None:
+            return rgb[: size[0]]
+        clean = self._models.transform.clean_latents(source)[:, :latents]
+        blocks = self._models.autoencoder.decode(clean, size, None, vae_tiles(self._header))
+        return np.concatenate(list(blocks))
+
+    def _shown(
+        self, coded: Reconstruction, record: GroupRecord, size: tuple[int, int, int]
+    ) -> Pixels | None:
+        """Return the frames that a decoder shows, or None if it could not refine."""
+        header = self._header
+        latents = self._coder.refine(
+            coded, record, tile_plan(header), seed=header.noise_seed, steps=None
+        )
+        if latents is None and read_block(record).steps:
+            return None
+        shown = self._coder.pictures(coded, latents, size, vae_tiles(header))
+        return np.stack(list(shown))
+
+
+def _candidates(block: GnvcVdBlock) -> Iterator[GnvcVdBlock]:
+    """Yield the block without refinement, then with few to as many steps as it has."""
+    yield replace(block, steps=0, start_level=0, flags=0)
+    levels = {min(_LEVEL_MAX, max(1, round(block.start_level * share))) for share in _LEVELS}
+    for steps in sorted({*(s for s in _STEPS if s < block.steps), block.steps}):
+        for level in sorted(levels):
+            yield replace(block, steps=steps, start_level=level)
+
+
+def first_latents(coded: Reconstruction, count: int) -> Reconstruction:
+    """Return the first latent frames of a reconstruction, and their pictures."""
+    frames = 1 + (count - 1) * TEMPORAL_STRIDE
+    return replace(
+        coded,
+        features=coded.features[:, :count],
+        latents=None if coded.latents is None else coded.latents[:, :count],
+        pictures=None if coded.pictures is None else coded.pictures[:frames],
+    )
+
+
+def distance(shown: Pixels, true: Pixels) -> float:
+    """Return how unlike frames [T, H, W, 3] are: their edges, and their change in time; 0 is equal.
+
+    Source: W. Xue et al., "Gradient magnitude similarity deviation", TIP 2014 (its mean, at full
+    and half size).
+    """
+    a, b = (frames.astype(np.float32) @ _LUMA for frames in (shown, true))
+    flicker = float(np.abs(np.diff(a, axis=0) - np.diff(b, axis=0)).mean()) if len(a) > 1 else 0.0
+    return _edge_error(a, b) + _edge_error(_halved(a), _halved(b)) + _FLICKER * flicker
+
+
+def _edge_error(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    x, y = _gradient(a), _gradient(b)
+    similarity = (2 * np.sqrt(x * y) + _SAME) / (x + y + _SAME)
+    return float(1 - similarity.mean())
+
+
+def _gradient(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the squared gradient of [T, H, W], edges repeated."""
+    padded = np.pad(luma, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    across = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
+    down = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
+    squared: NDArray[np.float32] = across**2 + down**2
+    return squared
+
+
+def _halved(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return means of 2x2 of [T, H, W], an odd edge left out; what is too small stays."""
+    t, height, width = luma.shape
+    if min(height, width) < 2:
+        return luma
+    even = luma[:, : height // 2 * 2, : width // 2 * 2]
+    halves: NDArray[np.float32] = even.reshape(t, height // 2, 2, width // 2, 2).mean((2, 4))
+    return halves
