@@ -31,6 +31,7 @@ from gencodec.errors import (
 if TYPE_CHECKING:
     from gencodec.codec import DecodeResult, EncodeResult, Video, decode, encode
     from gencodec.codec import open_video as open  # noqa: A004
+    from gencodec.gvc import GvcSettings
     from gencodec.inspection import Info, VerifyResult, info, verify
     from gencodec.progress import Progress
     from gencodec.rate import Target
@@ -43,6 +44,7 @@ __all__ = [
     "ExecutionError",
     "FormatError",
     "GencodecError",
+    "GvcSettings",
     "IncompleteError",
     "Info",
     "LimitError",
@@ -68,6 +70,7 @@ __all__ = [
 _LAZY = {
     "DecodeResult": ("gencodec.codec", "DecodeResult"),
     "EncodeResult": ("gencodec.codec", "EncodeResult"),
+    "GvcSettings": ("gencodec.gvc", "GvcSettings"),
     "Info": ("gencodec.inspection", "Info"),
     "Progress": ("gencodec.progress", "Progress"),
     "Target": ("gencodec.rate", "Target"),

@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gencodec.container import GroupRecord, Header, Limits, Reader
-from gencodec.errors import SourceError, UnsupportedError
+from gencodec.container import (
+    CODER_GVC,
+    FLF2V,
+    I2V,
+    T2V,
+    GroupRecord,
+    Header,
+    IndexEntry,
+    Limits,
+    Reader,
+)
+from gencodec.errors import FormatError, SourceError, UnsupportedError, UsageError
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder, Latents
+from gencodec.group_coder import GroupCoder, pictures
+from gencodec.gvc import latent_frames, read_gvc_block
+from gencodec.gvc_coder import GvcCoder, Picture
 from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
 from gencodec.refine import TilePlan
-from gencodec.transform import Reconstruction
 
 
 class Decoder:
@@ -61,7 +71,9 @@ class Decoder:
         self._execution, self._pack_dirs = execution, pack_dirs
         self._models: dict[bytes, Models] = {}
         self._clock = _Clock(self.reader)
-        self._pack(self.reader.header)
+        self._segments = _Segments(self.reader)
+        self._left: tuple[GroupRecord, Picture] | None = None  # by the last group that others need
+        self._pack(self.reader.header.main_pack)
 
     def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
         """Yield the groups that show something between two times, by the index if there is one.
@@ -71,7 +83,7 @@ class Decoder:
             end: seconds from the first frame; None is the end of the video.
         """
         if start is None and end is None:
-            yield from self.reader.groups()
+            yield from self._segments.kept(self.reader.groups())
             return
         low, high = self._ticks(start), self._ticks(end)
         try:
@@ -79,6 +91,7 @@ class Decoder:
         except SourceError:  # a pipe: read all, use what is wanted
             yield from self._from_pipe(low, high)
             return
+        self._segments.index(entries)
         for entry, after in pairwise(entries):
             if entry.part != after.part:  # the clock goes on from the last frame of a part
                 self._clock.ticks(self.reader.read_group(entry))
@@ -90,7 +103,7 @@ class Decoder:
                 yield self.reader.read_group(entry)
 
     def _from_pipe(self, low: Fraction | None, high: Fraction | None) -> Iterator[GroupRecord]:
-        for record in self.reader.groups():
+        for record in self._segments.kept(self.reader.groups()):
             ticks = self._clock.ticks(record)
             if _overlaps(ticks, low, high):
                 yield record
@@ -121,8 +134,10 @@ class Decoder:
             yield replace(held, duration=self.reader.last_duration if high is None else 0)
 
     def refinement_steps(self, record: GroupRecord) -> int:
-        """Return the refinement steps that a group gets."""
-        models = self._pack(self.reader.parts[record.part].header)
+        """Return the steps of the transformer that a group gets."""
+        if record.coder == CODER_GVC:
+            return read_gvc_block(record).steps
+        models = self._pack(self.reader.parts[record.part].header.main_pack)
         return GroupCoder(models).refinement_steps(record, self._wanted)
 
     def _group(self, record: GroupRecord) -> Iterator[Frame]:
@@ -133,7 +148,13 @@ class Decoder:
                 f"{self.info.width}x{self.info.height}; decode the parts one by one",
                 offset=record.offset,
             )
-        models = self._pack(header)
+        decode = self._steered if record.coder == CODER_GVC else self._refined
+        for rgb, tick in zip(decode(record, header), self._clock.ticks(record), strict=True):
+            yield Frame(rgb=rgb, ticks=tick)
+
+    def _refined(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
+        """Decode a group of coder 1."""
+        models = self._pack(header.main_pack)
         stride = models.autoencoder.stride
         shape = latent_shape(record.frames, header.height, header.width, stride)
         coder = GroupCoder(models)
@@ -145,14 +166,71 @@ class Decoder:
         if latents is None and self.steps[-1] > 0:
             self.warnings.append(f"group {record.number}: refinement failed, shown without it")
             latents = coded.latents
-        ticks = self._clock.ticks(record)
-        size = (record.frames, header.height, header.width)
-        for rgb, tick in zip(_pictures(models, coded, latents, size), ticks, strict=True):
-            yield Frame(rgb=rgb, ticks=tick)
+        yield from pictures(models, coded, latents, (record.frames, header.height, header.width))
 
-    def _pack(self, header: Header) -> Models:
-        """Return the models that a header names, loaded once."""
-        identity = header.main_pack
+    def _steered(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
+        """Decode a group of coder 2."""
+        if self._wanted is not None:
+            raise UsageError(
+                f"group {record.number} was made by gvc, whose steps carry the picture; "
+                "leave out --steps and --base"
+            )
+        coder, size = self._gvc_coder(record, header), (header.height, header.width)
+        left = self._ending(record, coder, size)
+        latents, schedule = coder.decode(record, size, left)
+        self.steps.append(schedule.block.steps)
+        if not np.isfinite(latents).all():
+            self.warnings.append(
+                f"group {record.number}: the flow model gave numbers that are not finite"
+            )
+        whole = (latent_frames(record), *size)
+        shown = coder.frames(latents, whole, skip=whole[0] - record.frames)
+        if schedule.block.variant == I2V:
+            self._left = (record, shown[-1])
+        yield from shown
+
+    def _ending(
+        self, record: GroupRecord, coder: GvcCoder, size: tuple[int, int]
+    ) -> Picture | None:
+        """Return what the group before leaves to a group that depends on it.
+
+        Of flf2v this is a reference picture, of i2v the last frame, which takes all groups from the
+        last closed one on.
+        """
+        if record.closed:
+            return None
+        before = self._segments.before(record)
+        if read_gvc_block(before).variant == FLF2V:
+            return coder.end_picture(before, size)
+        chained = [before]
+        while self._left is None or self._left[0] != chained[-1]:
+            if chained[-1].closed:
+                self._left = None
+                break
+            chained.append(self._segments.before(chained[-1]))
+        else:
+            chained.pop()
+        for each in reversed(chained):
+            left = None if self._left is None else self._left[1]
+            latents, _ = coder.decode(each, size, left)
+            frames = latent_frames(each)
+            self._left = (each, coder.frames(latents, (frames, *size), skip=frames - 1)[-1])
+        return None if self._left is None else self._left[1]
+
+    def _gvc_coder(self, record: GroupRecord, header: Header) -> GvcCoder:
+        references = None
+        if read_gvc_block(record).variant != T2V:
+            references = self._pack(header.reference_pack)
+        return GvcCoder(
+            self._pack(header.main_pack),
+            references,
+            self._execution,
+            plan=tile_plan(header),
+            seed=header.noise_seed,
+        )
+
+    def _pack(self, identity: bytes) -> Models:
+        """Return the models of a pack, loaded once."""
         if identity not in self._models:
             folder = find_pack(identity.hex(), self._pack_dirs)
             self._models[identity] = load_models(folder, self._execution)
@@ -165,15 +243,46 @@ class Decoder:
         return self.reader.header.start_tick + seconds / self.info.time_base
 
 
-def _pictures(
-    models: Models, coded: Reconstruction, latents: Latents | None, size: tuple[int, int, int]
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames [H, W, 3] of a group; a codec's own pictures where no latents are given."""
-    frames, height, width = size
-    if latents is not None:
-        yield from chain.from_iterable(models.autoencoder.decode(latents, size, coded.pictures))
-    elif coded.pictures is not None:
-        yield from coded.pictures[:frames, :height, :width]
+class _Segments:
+    """The groups that later ones may depend on: those since the last closed one, or by the index.
+
+    Groups that were read one after the other are kept, still coded, until a closed one comes.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._entries: dict[tuple[int, int], IndexEntry] = {}
+        self._kept: dict[tuple[int, int], GroupRecord] = {}
+
+    def index(self, entries: Iterable[IndexEntry]) -> None:
+        """Note where all groups are."""
+        self._entries = {(entry.part, entry.number): entry for entry in entries}
+
+    def kept(self, records: Iterable[GroupRecord]) -> Iterator[GroupRecord]:
+        """Pass groups on, and keep those that later ones may depend on."""
+        for record in records:
+            if record.closed:
+                self._kept.clear()
+            self._kept[record.part, record.number] = record
+            yield record
+
+    def before(self, record: GroupRecord) -> GroupRecord:
+        """Return the group that a group depends on.
+
+        Raises:
+            FormatError: it is missing or damaged, or of another coder.
+        """
+        place = (record.part, record.number - 1)
+        found = self._kept.get(place)
+        if found is None and place in self._entries:
+            found = self._reader.read_group(self._entries[place])
+        if found is None or found.coder != record.coder or read_gvc_block(found).variant == T2V:
+            raise FormatError(
+                f"group {record.number} needs group {place[1]}, which is missing or leaves it "
+                "nothing; decode from the next group on with --start",
+                offset=record.offset,
+            )
+        return found
 
 
 class _Clock:

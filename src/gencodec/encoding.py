@@ -26,12 +26,21 @@ Choose = Callable[[FrameGroup, Sample], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """What one run of the encoder wrote."""
+    """What one run of an encoder wrote.
+
+    Attributes:
+        totals: bytes, groups, frames.
+        seconds: duration of the video.
+        wanted_bytes: what the target means for it; None for none.
+        quality: lowest and highest quality index, of gvc that of the reference pictures.
+        atoms: gvc: lowest and highest of the groups' atoms of a step and latent frame.
+    """
 
     totals: Totals
     seconds: Fraction
     wanted_bytes: float | None
     quality: tuple[int, int]
+    atoms: tuple[float, float] | None = None
 
 
 class Encoder:
@@ -110,23 +119,26 @@ class Encoder:
         self, stream: BinaryIO, look: Look, choose: Choose, wanted: float | None = None
     ) -> Encoded:
         """Code every group at the quality `choose` returns."""
-        frame_ticks = self._source.info.frame_ticks
         qualities: list[int] = []
-        coming = self._groups()
-        group = first = next(coming)
-        start = first.ticks[0]
-        with Writer(stream, self._header(start, constant_rate=look.constant_rate)) as writer:
-            for group in chain([first], coming):
-                sample = look.samples.pop(group.index, None) or self._sample(group)
-                quality = choose(group, sample)
-                writer.write_group(_record(group, sample.at(quality)))
-                qualities.append(quality)
-                self._report(writer.totals, look.frames or None, quality)
-            told = group.duration if group.duration != frame_ticks else 0
-            writer.close(last_duration=told)
+
+        def code(group: FrameGroup, _written: Totals) -> GroupRecord:
+            sample = look.samples.pop(group.index, None) or self._sample(group)
+            quality = choose(group, sample)
+            qualities.append(quality)
+            return _record(group, sample.at(quality))
+
+        def header(start_tick: int) -> Header:
+            return self._header(start_tick, constant_rate=look.constant_rate)
+
+        def tell(totals: Totals) -> None:
+            self._report(totals, look.frames or None, qualities[-1])
+
+        totals, seconds = write_groups(
+            stream, self._source.info, self._groups(), header=header, code=code, tell=tell
+        )
         return Encoded(
-            totals=writer.totals,
-            seconds=(group.ticks[-1] + frame_ticks - start) * self._source.info.time_base,
+            totals=totals,
+            seconds=seconds,
             wanted_bytes=wanted,
             quality=(min(qualities), max(qualities)),
         )
@@ -138,20 +150,12 @@ class Encoder:
         return Sample(self._models.transform.prepare(group.rgb), self._coder)
 
     def _header(self, start_tick: int, *, constant_rate: bool) -> Header:
-        tiles = self._models.defaults.tiles
-        identity = bytes.fromhex(self._models.manifest.sha256)
         return Header(
-            **_picture(self._source.info),
-            constant_rate=constant_rate,
-            nominal_rate=Fraction(0) if constant_rate else self._source.info.frame_rate,
+            **picture_fields(self._source.info, constant_rate=constant_rate),
+            **pack_fields(self._models),
             start_tick=start_tick,
             group_frames=self._length,
             coder=CODER_GNVC_VD,
-            noise_seed=zlib.crc32(identity),
-            refine_tile=tiles.size,
-            refine_overlap=tiles.overlap,
-            refine_window=tiles.frames,
-            packs=(Pack(sha256=identity),),
         )
 
     def _report(self, totals: Totals, frames: int | None, quality: int) -> None:
@@ -172,9 +176,61 @@ def _fixed(target: Target) -> int:
     return target.quality or 0
 
 
-def _picture(info: VideoInfo) -> dict[str, Any]:
+def write_groups(
+    stream: BinaryIO,
+    info: VideoInfo,
+    groups: Iterator[FrameGroup],
+    *,
+    header: Callable[[int], Header],
+    code: Callable[[FrameGroup, Totals], GroupRecord],
+    tell: Callable[[Totals], None],
+) -> tuple[Totals, Fraction]:
+    """Write a whole file and return what was written and the seconds it lasts.
+
+    Args:
+        stream: for the file.
+        info: of the video.
+        groups: of the video, at least one.
+        header: makes the file's header from the tick of the first frame.
+        code: codes a group, told what was written before it.
+        tell: told what was written after each group.
+    """
+    group = first = next(groups)
+    start = first.ticks[0]
+    with Writer(stream, header(start)) as writer:
+        for group in chain([first], groups):
+            writer.write_group(code(group, writer.totals))
+            tell(writer.totals)
+        told = group.duration if group.duration != info.frame_ticks else 0
+        writer.close(last_duration=told)
+    return writer.totals, (group.ticks[-1] + info.frame_ticks - start) * info.time_base
+
+
+def pack_fields(models: Models, references: Models | None = None) -> dict[str, Any]:
+    """Return the header fields that follow from the packs.
+
+    Args:
+        models: the main pack.
+        references: the pack that codes reference pictures, if there are any.
+    """
+    tiles, identity = models.defaults.tiles, bytes.fromhex(models.manifest.sha256)
+    packs = [Pack(sha256=identity)]
+    if references is not None:
+        packs.append(Pack(role=1, sha256=bytes.fromhex(references.manifest.sha256)))
+    return {
+        "noise_seed": zlib.crc32(identity),
+        "refine_tile": tiles.size,
+        "refine_overlap": tiles.overlap,
+        "refine_window": tiles.frames,
+        "packs": tuple(packs),
+    }
+
+
+def picture_fields(info: VideoInfo, *, constant_rate: bool) -> dict[str, Any]:
     """Return the header fields that follow from the source."""
     return {
+        "constant_rate": constant_rate,
+        "nominal_rate": Fraction(0) if constant_rate else info.frame_rate,
         "width": info.width,
         "height": info.height,
         "rotation": info.rotation,

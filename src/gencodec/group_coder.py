@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
+from gencodec.container import CODER_GNVC_VD, CODER_GVC, GnvcVdBlock, GroupRecord
 from gencodec.errors import UnsupportedError
 from gencodec.geometry import group_quality
 from gencodec.packs.models import Models
@@ -132,6 +134,24 @@ class GroupCoder:
         )
 
 
+def pictures(
+    models: Models, coded: Reconstruction, latents: Latents | None, size: tuple[int, int, int]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames [H, W, 3] of a group; a codec's own pictures where no latents are given.
+
+    Args:
+        models: the pack.
+        coded: the group as its symbols tell it.
+        latents: what to decode instead.
+        size: frames, height and width.
+    """
+    frames, height, width = size
+    if latents is not None:
+        yield from chain.from_iterable(models.autoencoder.decode(latents, size, coded.pictures))
+    elif coded.pictures is not None:
+        yield from coded.pictures[:frames, :height, :width]
+
+
 def read_block(record: GroupRecord) -> GnvcVdBlock:
     """Return the coder block of a `gnvc-vd` group.
 
@@ -142,7 +162,7 @@ def read_block(record: GroupRecord) -> GnvcVdBlock:
     if record.coder != CODER_GNVC_VD:
         raise UnsupportedError(
             f"group {record.number} was made by coder {record.coder}, this version decodes "
-            f"{CODER_GNVC_VD} (gnvc-vd); upgrade gencodec",
+            f"{CODER_GNVC_VD} (gnvc-vd) and {CODER_GVC} (gvc); upgrade gencodec",
             offset=record.offset,
         )
     return GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)

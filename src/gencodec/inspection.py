@@ -10,10 +10,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord, Header, Reader
+from gencodec.container import (
+    CODER_GNVC_VD,
+    CODER_GVC,
+    GnvcVdBlock,
+    GroupRecord,
+    GvcBlock,
+    Header,
+    Reader,
+)
 from gencodec.errors import FormatError, SourceError, UnsupportedError
 from gencodec.geometry import group_quality, latent_shape
-from gencodec.packs import find_pack, list_packs
+from gencodec.gvc import Schedule, latent_frames, parse_payload, read_gvc_block
+from gencodec.packs import find_pack, list_packs, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.progress import Progress, Report
 from gencodec.symbols import GroupDecoder
@@ -35,7 +44,16 @@ class PackReference:
 class GroupInfo:
     """One group of a file; `bytes` is the whole unit, `start` its first time in seconds.
 
-    Of another coder's group the last four numbers are None, `start_level` also without steps.
+    What a coder does not have is None; of a coder that is not known all of it.
+
+    Attributes:
+        quality, anchor_quality: gnvc-vd: quality indices; gvc: `quality` of the reference pictures.
+        steps, start_level: of the refinement, the level only with steps; gvc: steps of the sampler.
+        atoms: gvc: chosen at each coded step of each latent frame, on average.
+        codebook: gvc: atoms to choose from.
+        evaluations: gvc: of the flow model.
+        variant: gvc: "t2v", "i2v" or "flf2v".
+        needs: numbers of the groups that decoding needs.
     """
 
     index: int
@@ -49,6 +67,11 @@ class GroupInfo:
     steps: int | None
     start_level: float | None
     cut: bool
+    needs: tuple[int, ...] = ()
+    variant: str | None = None
+    atoms: float | None = None
+    codebook: int | None = None
+    evaluations: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +177,7 @@ def info(source: str | Path | BinaryIO) -> Info:
         bytes=total,
         container_bytes=total - counted.payload_bytes,
         payload_bytes=counted.payload_bytes,
-        profile=_PROFILES.get(header.coder, str(header.coder)),
+        profile=_profile(header, rows),
         pack=_reference(header),
         complete=reader.complete,
         groups=tuple(rows),
@@ -181,7 +204,6 @@ class _Counted:
         last = record.ticks[-1] + header.frame_ticks
         self.seconds = self._before + (last - header.start_tick) * header.time_base
         start = self._before + (record.ticks[0] - header.start_tick) * header.time_base
-        block = _block(record)
         return GroupInfo(
             index=record.number,
             offset=record.offset,
@@ -189,22 +211,46 @@ class _Counted:
             payload_bytes=len(record.payload),
             frames=record.frames,
             start=float(start),
-            quality=block.quality if block else None,
-            anchor_quality=_anchor(block) if block else None,
-            steps=block.steps if block else None,
-            start_level=block.start_level / 1000 if block and block.steps else None,
             cut=record.cut,
+            needs=tuple(record.number - back for back in record.dependencies),
+            **_settings(record),
         )
 
 
-def _block(record: GroupRecord) -> GnvcVdBlock | None:
+def _profile(header: Header, rows: list[GroupInfo]) -> str:
+    """Return the coder of a file, of gvc with the variant of its first group."""
+    name = _PROFILES.get(header.coder, str(header.coder))
+    variant = next((row.variant for row in rows if row.variant), None)
+    return f"{name}-{variant}" if header.coder == CODER_GVC and variant else name
+
+
+def _settings(record: GroupRecord) -> dict[str, Any]:
+    """Return the fields of a row that the coder block tells."""
+    if record.coder == CODER_GVC:
+        return _gvc_settings(read_gvc_block(record))
     if record.coder != CODER_GNVC_VD:
-        return None
-    return GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
+        return dict.fromkeys(("quality", "anchor_quality", "steps", "start_level"))
+    block = GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
+    quality = group_quality(block.quality, block.anchor_offset, _QUALITIES)
+    return {
+        "quality": block.quality,
+        "anchor_quality": quality.anchor,
+        "steps": block.steps,
+        "start_level": block.start_level / 1000 if block.steps else None,
+    }
 
 
-def _anchor(block: GnvcVdBlock) -> int:
-    return group_quality(block.quality, block.anchor_offset, _QUALITIES).anchor
+def _gvc_settings(block: GvcBlock) -> dict[str, Any]:
+    return {
+        "quality": block.quality if block.variant else None,
+        "anchor_quality": None,
+        "steps": block.steps,
+        "start_level": None,
+        "variant": block.name,
+        "atoms": block.atoms / block.coded_steps,
+        "codebook": block.codebook,
+        "evaluations": Schedule(block, 1).evaluations,
+    }
 
 
 def _size(stream: BinaryIO, read: int) -> int:
@@ -251,31 +297,65 @@ class _SymbolChecker:
 
     def __init__(self) -> None:
         self._packs: dict[str, ExactPack] = {}
+        self._strides: dict[str, int] = {}
 
     def check(self, record: GroupRecord, header: Header) -> int:
         """Decode a group and return its number of symbols; raise as `verify`."""
-        block = _block(record)
-        if block is None:
+        if record.coder not in (CODER_GNVC_VD, CODER_GVC):
             raise UnsupportedError(
                 f"group {record.number}: coder {record.coder} cannot be verified by this version",
                 offset=record.offset,
             )
-        exact = self._exact(header.main_pack.hex())
-        frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
-        quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
         try:
-            decoder = GroupDecoder(
-                exact.prior,
-                exact.tables,
-                (shape[0], shape[1]),
-                record.payload,
-                digest=record.digest,
-            )
-            coded = [decoder.decode_frame(quality.of(t)) for t in range(frames)]
-            decoder.finish()
+            if record.coder == CODER_GVC:
+                return self._check_steered(record, header)
+            block = GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
+            coded = (record.payload, record.digest)
+            return self._check_symbols(header.main_pack, coded, header, record.frames, block)
+        except UnsupportedError:
+            raise
         except FormatError as error:
             raise FormatError(f"group {record.number}: {error}", offset=record.offset) from error
-        return sum(y.size + z.size for y, z in coded)
+
+    def _check_steered(self, record: GroupRecord, header: Header) -> int:
+        """Decode the reference pictures and the atoms of a `gvc` group."""
+        block = read_gvc_block(record)
+        stride = self._stride(header.main_pack.hex())
+        frames = latent_shape(latent_frames(record), header.height, header.width, stride)[0]
+        steering = parse_payload(record, Schedule(block, frames))
+        plain = GnvcVdBlock(quality=block.quality)
+        symbols = sum(
+            self._check_symbols(
+                header.reference_pack, (picture.payload, picture.digest), header, 1, plain
+            )
+            for picture in steering.pictures
+        )
+        return symbols + sum(map(len, steering.choices))
+
+    def _check_symbols(
+        self,
+        pack: bytes,
+        coded: tuple[bytes, int],
+        header: Header,
+        frames: int,
+        block: GnvcVdBlock,
+    ) -> int:
+        """Decode a payload with its digest, made by `gnvc-vd`, and return its number of symbols."""
+        exact = self._exact(pack.hex())
+        count, *shape = latent_shape(frames, header.height, header.width, exact.stride)
+        quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
+        payload, digest = coded
+        decoder = GroupDecoder(
+            exact.prior, exact.tables, (shape[0], shape[1]), payload, digest=digest
+        )
+        found = [decoder.decode_frame(quality.of(t)) for t in range(count)]
+        decoder.finish()
+        return sum(y.size + z.size for y, z in found)
+
+    def _stride(self, sha256: str) -> int:
+        if sha256 not in self._strides:
+            self._strides[sha256] = read_manifest(find_pack(sha256)).latent_stride
+        return self._strides[sha256]
 
     def _exact(self, sha256: str) -> ExactPack:
         if sha256 not in self._packs:

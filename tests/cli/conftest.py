@@ -36,6 +36,7 @@ class Result:
     reached: bool = True
     too_large: bool = False
     quality: tuple[int, int] = (20, 21)
+    atoms: tuple[float, float] | None = None
     pack: str = "mini 1"
     device: str = "cpu, float32: asked for"
     encode_seconds: float = 32.1

@@ -29,6 +29,7 @@ def test_plain_encode_uses_the_defaults(gencodec: Gencodec, library: Library, vi
         "threads": None,
         "overwrite": False,
         "max_pixels": None,
+        "gvc": None,
     }
 
 

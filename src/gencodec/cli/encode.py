@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gencodec.codec import EncodeResult
+    from gencodec.gvc import GvcSettings
     from gencodec.rate import Target
 
+PROFILES = ("gnvc-vd", "gvc-t2v", "gvc-i2v", "gvc-flf2v")
 _DEFAULT_BPP = 0.01
 _EPILOG = """\b
 Examples:
   gencodec encode in.mp4 -o out.gnv
   gencodec encode in.mp4 -o out.gnv --bitrate 20k
   gencodec encode in.mp4 -o out.gnv --size 500kB -y
+  gencodec encode in.mp4 -o out.gnv --profile gvc-t2v --bpp 0.004
   ffmpeg -i in.mkv -f yuv4mpegpipe - | gencodec encode - -o - > out.gnv
 
 Exit code 8: the file is written, but larger than the target that was named.
@@ -44,6 +47,13 @@ class _Options(TypedDict):
     bitrate: float | None
     size: int | None
     quality: int | None
+    profile: str
+    atoms: int | None
+    steps: int | None
+    codebook: int | None
+    g_scale: float | None
+    reference_quality: int | None
+    x0_cache: bool
     pack: str
     gop: int | None
     max_pixels: int | None
@@ -74,6 +84,36 @@ class _Options(TypedDict):
     help="Fixed quality index, 0 to 63; larger is better.",
 )
 @click.option(
+    "--profile",
+    type=click.Choice(PROFILES),
+    default=PROFILES[0],
+    show_default=True,
+    help="The coder: gvc steers a flow model instead of coding latents; i2v and flf2v start from "
+    "coded pictures of a group's first frame, or of its first and last.",
+)
+@click.option(
+    "--atoms",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="gvc: atoms of each step and latent frame, instead of a rate.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1, 255), metavar="N", help="gvc: steps of the sampler."
+)
+@click.option(
+    "--codebook", type=click.IntRange(min=2), metavar="N", help="gvc: atoms to choose from."
+)
+@click.option("--g-scale", type=float, metavar="X", help="gvc: strength of the sampler's noise.")
+@click.option(
+    "--reference-quality",
+    type=click.IntRange(0, 63),
+    metavar="N",
+    help="gvc: quality index of the reference pictures.",
+)
+@click.option(
+    "--x0-cache", is_flag=True, help="gvc: evaluate the model at every other step: half the time."
+)
+@click.option(
     "--pack", default="mini", metavar="NAME", show_default=True, help="Model pack: name or folder."
 )
 @device_options
@@ -90,6 +130,7 @@ class _Options(TypedDict):
 def encode(console: Console, **given: Unpack[_Options]) -> int:
     """Encode the video IN (a file, or - for y4m or a container on stdin) as .gnv."""
     target, named = _target(given)
+    gvc = _gvc_settings(given)
     source = given["source"]
     output = paths.check_output(given["output"], source, example="OUT.gnv", force=given["force"])
     paths.check_input(source)
@@ -108,6 +149,7 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
             threads=given["threads"],
             overwrite=overwrite,
             max_pixels=given["max_pixels"],
+            gvc=gvc,
             on_progress=report,
         )
     console.result(
@@ -127,11 +169,11 @@ def _target(given: _Options) -> tuple[Target, bool]:
     """
     from gencodec.rate import Target
 
-    rates = {name: given[name] for name in ("bpp", "bitrate", "size", "quality")}
+    rates = {name: given[name] for name in ("bpp", "bitrate", "size", "quality", "atoms")}
     named = [f"--{name}" for name, value in rates.items() if value is not None]
     if len(named) > 1:
         raise click.UsageError(f"{' and '.join(named)} exclude each other; name one target")
-    if not named:
+    if not named or given["atoms"] is not None:
         return Target(bpp=_DEFAULT_BPP), False
     target = Target(
         bpp=given["bpp"],
@@ -140,6 +182,35 @@ def _target(given: _Options) -> tuple[Target, bool]:
         quality=given["quality"],
     )
     return target, True
+
+
+def _gvc_settings(given: _Options) -> GvcSettings | None:
+    """Return the settings of the coder gvc, if it is asked for.
+
+    Raises:
+        UsageError: settings of gvc for another coder.
+    """
+    named = {
+        "atoms": given["atoms"],
+        "steps": given["steps"],
+        "codebook": given["codebook"],
+        "g_scale": given["g_scale"],
+        "reference_quality": given["reference_quality"],
+        "cache": given["x0_cache"] or None,
+    }
+    settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    profile, _, variant = given["profile"].partition("-")
+    if profile != "gvc":
+        if settings:
+            names = {"cache": "x0_cache"}
+            options = ["--" + names.get(key, key).replace("_", "-") for key in settings]
+            raise click.UsageError(
+                f"{' and '.join(options)} need --profile gvc-t2v, -i2v or -flf2v"
+            )
+        return None
+    from gencodec.gvc import GvcSettings
+
+    return GvcSettings(variant=variant, **settings)
 
 
 def _summary(result: EncodeResult, source: str, output: str) -> Iterator[str]:
@@ -155,5 +226,8 @@ def _summary(result: EncodeResult, source: str, output: str) -> Iterator[str]:
     yield f"{size}; {text.size(result.container_bytes)} of it container"
     low, high = result.quality
     quality = f"quality {low}" if low == high else f"quality {low} to {high}"
+    if result.atoms is not None:
+        least, most = (f"{atoms:.3g}" for atoms in result.atoms)
+        quality = f"{least} atoms" if least == most else f"{least} to {most} atoms"
     speed = text.speed(result.frames, result.encode_seconds)
     yield f"{speed}, {quality}, pack {result.pack}, {result.device}"

@@ -39,7 +39,9 @@ def info(console: Console, *, source: str, as_json: bool) -> int:
     console.facts(_facts(record))
     if record["groups"]:
         click.echo()
-        console.table(_COLUMNS, (_row(group) for group in record["groups"]))
+        gvc = record["profile"].startswith("gvc")
+        columns, row = (_GVC_COLUMNS, _gvc_row) if gvc else (_COLUMNS, _row)
+        console.table(columns, (row(group) for group in record["groups"]))
     if not record["complete"]:
         console.warn(f"{source} has no end; what is shown was found by looking through it")
     return 0
@@ -73,7 +75,21 @@ def _colour(colour: Mapping[str, Any]) -> str:
     return codes or "not known"
 
 
-_COLUMNS = ("group", "offset", "bytes", "frames", "start", "quality", "steps", "level", "cut:")
+_START = ("group", "offset", "bytes", "frames", "start")
+_COLUMNS = (*_START, "quality", "steps", "level", "cut:")
+_GVC_COLUMNS = (*_START, "atoms", "codebook", "steps", "pictures", "needs", "cut:")
+
+
+def _gvc_row(group: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        *_row(group)[: len(_START)],
+        "-" if group["atoms"] is None else f"{group['atoms']:.4g}",
+        _known(group["codebook"]),
+        _known(group["steps"]),
+        _known(group["quality"]),
+        ", ".join(map(str, group["needs"])),
+        "cut" if group["cut"] else "",
+    )
 
 
 def _row(group: Mapping[str, Any]) -> tuple[object, ...]:

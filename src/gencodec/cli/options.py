@@ -12,9 +12,21 @@ from gencodec.cli.console import Console, ProgressMode
 _Decorated = TypeVar("_Decorated", bound=Callable[..., object])
 
 _SECTIONS = {
-    "Rate (at most one)": ("bpp", "bitrate", "size", "quality"),
+    "Rate (at most one)": ("bpp", "bitrate", "size", "quality", "atoms"),
     "Model and device": ("pack", "pack_dirs", "device", "threads"),
-    "Expert": ("gop", "max_pixels", "steps", "metrics_dir", "start_from", "force", "debug"),
+    "Expert": (
+        "gop",
+        "max_pixels",
+        "steps",
+        "codebook",
+        "g_scale",
+        "reference_quality",
+        "x0_cache",
+        "metrics_dir",
+        "start_from",
+        "force",
+        "debug",
+    ),
 }
 _COMMON = "Options"
 

@@ -3,6 +3,8 @@
 Everything read here is untrusted: any bytes give a value or a `GencodecError`.
 """
 
+from gencodec.container.blocks import FLF2V, I2V, T2V, VARIANTS, GnvcVdBlock, GvcBlock
+from gencodec.container.cursor import BytesCursor, pack_var, parse_var
 from gencodec.container.index import seek
 from gencodec.container.layout import (
     CODER_GNVC_VD,
@@ -13,7 +15,6 @@ from gencodec.container.layout import (
     SIGNATURE,
     STAT,
     TRAK,
-    GnvcVdBlock,
     Header,
     Pack,
     Packet,
@@ -28,15 +29,21 @@ from gencodec.container.writer import Writer
 __all__ = [
     "CODER_GNVC_VD",
     "CODER_GVC",
+    "FLF2V",
+    "I2V",
     "META",
     "PKT",
     "PROV",
     "SIGNATURE",
     "STAT",
+    "T2V",
     "TRAK",
+    "VARIANTS",
+    "BytesCursor",
     "Damage",
     "GnvcVdBlock",
     "GroupRecord",
+    "GvcBlock",
     "Header",
     "IndexEntry",
     "Limits",
@@ -49,5 +56,7 @@ __all__ = [
     "Unit",
     "Version",
     "Writer",
+    "pack_var",
+    "parse_var",
     "seek",
 ]

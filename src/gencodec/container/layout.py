@@ -10,10 +10,10 @@ import zlib
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from gencodec.container.blocks import GnvcVdBlock, GvcBlock
 from gencodec.container.cursor import VAR_MAX, BytesCursor
 from gencodec.container.fields import VARIABLE, Record, check, pack, parse, wire
 from gencodec.errors import FormatError, UnsupportedError
-from gencodec.geometry import ANCHOR_PAIRS
 
 SIGNATURE = bytes.fromhex("8B 47 4E 56 0D 0A 1A 0A")
 MARKER = bytes.fromhex("C7 D0")  # "GP" with the high bits set: a group unit
@@ -220,10 +220,22 @@ class Header(Record):
         Raises:
             FormatError: the file names none.
         """
-        main = next((each.sha256 for each in self.packs if each.role == 0), None)
-        if main is None:
-            raise FormatError("HEAD names no main pack (role 0)")
-        return main
+        return self._pack(0, "main pack")
+
+    @property
+    def reference_pack(self) -> bytes:
+        """SHA-256 of the pack that decodes reference pictures.
+
+        Raises:
+            FormatError: the file names none.
+        """
+        return self._pack(1, "pack of reference pictures")
+
+    def _pack(self, role: int, name: str) -> bytes:
+        found = next((each.sha256 for each in self.packs if each.role == role), None)
+        if found is None:
+            raise FormatError(f"HEAD names no {name} (role {role})")
+        return found
 
     def to_bytes(self) -> bytes:
         """Return the payload of HEAD."""
@@ -309,52 +321,6 @@ class Trailer(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GnvcVdBlock(Record):
-    """Coder block of coder 1, `gnvc-vd`."""
-
-    quality: int = wire("b6", 0, 63, "index", "of the quality; larger is better and costs more")
-    anchor_offset: int = wire(
-        "b4",
-        *ANCHOR_PAIRS,
-        "pairs",
-        "of indices added to `quality` for the first latent frame, then clamped",
-        default=0,
-    )
-    steps: int = wire("b4", 0, 15, "steps", "of refinement; 0: none", default=0)
-    start_level: int = wire(
-        "b10", 0, 1000, "1/1000", "share of noise (sigma) that refinement starts from", default=0
-    )
-    flags: int = wire("u8", 0, 255, "mask", "reserved for the coder", default=0, tail=True)
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.steps and not self.start_level:
-            raise ValueError(f"{self.steps} steps of refinement need a start level above 0")
-
-    def to_bytes(self) -> bytes:
-        """Return the coder block, 3 bytes or 4."""
-        return pack(self)
-
-    @classmethod
-    def from_bytes(cls, block: bytes, *, offset: int = 0) -> GnvcVdBlock:
-        """Inverse of `to_bytes`.
-
-        Raises:
-            UnsupportedError: the block is longer than this version knows.
-            FormatError: a field breaks its rule.
-        """
-        cursor = BytesCursor(block, offset=offset)
-        settings = parse(cls, cursor)
-        if cursor.left:
-            raise UnsupportedError(
-                f"the coder block has {cursor.left} bytes this version does not know; "
-                "upgrade gencodec",
-                offset=cursor.offset,
-            )
-        return settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Track(Record):
     """TRAK: parameters of an audio or subtitle track; a reader of video alone skips it."""
 
@@ -384,6 +350,6 @@ class Packet(Record):
 
 
 RECORDS = (
-    Version, Header, Pack, GroupHeader, GnvcVdBlock, IndexItem, Trailer, Track, Packet,
+    Version, Header, Pack, GroupHeader, GnvcVdBlock, GvcBlock, IndexItem, Trailer, Track, Packet,
 )  # fmt: skip
 """Every record of the format, for the comparison with the specification."""

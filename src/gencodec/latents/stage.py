@@ -25,6 +25,7 @@ class AutoencoderStage:
         self._network = autoencoder.to(execution.device).eval()
         self._device = execution.device
         self.stride = autoencoder.stride
+        self.channels = autoencoder.channels
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -63,6 +63,37 @@ class RefineStage:
         refined: Latents = total / weight
         return refined if np.isfinite(refined).all() else None
 
+    def flow(self, plan: TilePlan) -> PriorFlow:
+        """Return the transformer without its condition, as a flow model of latents."""
+        return PriorFlow(self, plan)
+
+    @torch.inference_mode()
+    def velocity(self, x: Latents, sigma: float, plan: TilePlan) -> Latents:
+        """Return the velocity [c, t, h, w] of latents at a noise level, without a condition.
+
+        Args:
+            x: noisy latents [c, t, h, w].
+            sigma: share of noise, 0 .. 1.
+            plan: windows the transformer sees; their velocities are averaged where they overlap.
+        """
+        total, weight = np.zeros_like(x), np.zeros(x.shape[1:], np.float32)
+        t, h, w = x.shape[1:]
+        for window in plan.windows((t, h, w)):
+            at = (slice(None), *window)
+            share = ramp(window, plan.overlap)
+            total[at] += self._velocity(x[at], sigma) * share
+            weight[window] += share
+        averaged: Latents = total / weight
+        return averaged
+
+    def _velocity(self, x: Latents, sigma: float) -> Latents:
+        device, dtype = self._execution.device, self._execution.dtype
+        with memory_errors(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            noisy = torch.from_numpy(np.ascontiguousarray(x)).to(device)[None]
+            level = torch.full((1,), sigma, device=device)
+            result: Latents = self._model(noisy, level, None)[0].float().cpu().numpy()
+        return result
+
     def _sample(self, start: Latents, condition: Latents, levels: tuple[float, ...]) -> Latents:
         device, dtype = self._execution.device, self._execution.dtype
         with memory_errors(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -70,3 +101,20 @@ class RefineStage:
             c = torch.from_numpy(np.ascontiguousarray(condition)).to(device)[None]
             result: Latents = euler(self._model, x, levels, c)[0].float().cpu().numpy()
         return result
+
+
+class PriorFlow:
+    """The transformer as a flow model, window by window.
+
+    Attributes:
+        takes_clean: latent frames that are known are shown to it clean: it learned them so.
+    """
+
+    takes_clean = True
+
+    def __init__(self, stage: RefineStage, plan: TilePlan) -> None:
+        self._stage, self._plan = stage, plan
+
+    def velocity(self, x: Latents, sigma: float) -> Latents:
+        """Return the velocity [c, t, h, w] of latents [c, t, h, w] at a noise level 0 .. 1."""
+        return self._stage.velocity(x, sigma, self._plan)

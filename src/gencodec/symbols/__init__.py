@@ -9,10 +9,19 @@ from gencodec.symbols.gaussian import (
 )
 from gencodec.symbols.layout import PriorConfig, array_shapes
 from gencodec.symbols.prior import Indices, Prior, PriorState
+from gencodec.symbols.sets import (
+    Choice,
+    choices_bits,
+    choices_bytes,
+    choices_digest,
+    decode_choices,
+    encode_choices,
+)
 from gencodec.symbols.tables import Tables
 
 __all__ = [
     "SYMBOL_MAX",
+    "Choice",
     "GroupDecoder",
     "GroupEncoder",
     "Indices",
@@ -21,6 +30,11 @@ __all__ = [
     "PriorState",
     "Tables",
     "array_shapes",
+    "choices_bits",
+    "choices_bytes",
+    "choices_digest",
+    "decode_choices",
+    "encode_choices",
     "hyper_tables",
     "integer_frequencies",
     "sigma_bank",

@@ -1,0 +1,31 @@
+"""Steering a pretrained flow model through its own noise (GVC). Needs no training.
+
+Here is what takes no torch; `gencodec.gvc.atoms` and `gencodec.gvc.sampler` do.
+"""
+
+from gencodec.gvc.payload import (
+    CodedPicture,
+    Steering,
+    latent_frames,
+    own_pictures,
+    pack_payload,
+    parse_payload,
+    parse_pictures,
+    read_gvc_block,
+)
+from gencodec.gvc.schedule import Place, Schedule
+from gencodec.gvc.settings import GvcSettings
+
+__all__ = [
+    "CodedPicture",
+    "GvcSettings",
+    "Place",
+    "Schedule",
+    "Steering",
+    "latent_frames",
+    "own_pictures",
+    "pack_payload",
+    "parse_payload",
+    "parse_pictures",
+    "read_gvc_block",
+]
