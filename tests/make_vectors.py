@@ -26,7 +26,17 @@ from typing import Any
 import numpy as np
 from tests import tiny
 
-from gencodec.container import META, GnvcVdBlock, GroupRecord, Header, Pack, Reader, Writer
+from gencodec.container import (
+    CODER_GVC,
+    META,
+    GnvcVdBlock,
+    GroupRecord,
+    GvcBlock,
+    Header,
+    Pack,
+    Reader,
+    Writer,
+)
 from gencodec.container.framing import pack_unit
 from gencodec.container.layout import HEAD, INDX, SIGNATURE
 from gencodec.decoding import Decoder
@@ -34,6 +44,8 @@ from gencodec.encoding import Encoder
 from gencodec.execution import Execution
 from gencodec.frames import Frame, VideoInfo
 from gencodec.geometry import group_quality, latent_shape
+from gencodec.gvc import GvcSettings, Schedule, latent_frames, parse_payload, read_gvc_block
+from gencodec.gvc_encoding import GvcEncoder
 from gencodec.packs.models import Models, load_models
 from gencodec.packs.prior import ExactPack
 from gencodec.rate import Target
@@ -89,6 +101,16 @@ _MOTION: Mapping[str, _Case] = {
 }
 
 
+_GVC_CLIP: Json = {"width": 40, "height": 32, "frames": 13, "cuts": [9]}
+_GVC: Mapping[str, GvcSettings] = {
+    "gvc-t2v": GvcSettings(steps=5, codebook=300, atoms=7, g_scale=2.0),
+    "gvc-i2v": GvcSettings(variant="i2v", steps=6, codebook=1024, atoms=5, reference_quality=20),
+    "gvc-flf2v": GvcSettings(
+        variant="flf2v", steps=7, plain_steps=2, codebook=256, atoms=9, cache=True, shift=5.0
+    ),
+}
+
+
 def main() -> None:
     """Write everything."""
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -100,6 +122,7 @@ def main() -> None:
         for pack, cases in (("tiny", _VALID), ("tiny-motion", _MOTION))
         for name, case in cases.items()
     }
+    files |= {f"valid/{name}.gnv": _steered(case, models["tiny"]) for name, case in _GVC.items()}
     files |= {f"unusual/{name}.gnv": data for name, data in _unusual(files).items()}
     faults = {f"faulty/{name}.gnv": fault for name, fault in _faulty(files).items()}
     for name, data in (files | {name: fault[0] for name, fault in faults.items()}).items():
@@ -135,6 +158,21 @@ def _encoded(case: _Case, models: Models) -> bytes:
     return stream.getvalue()
 
 
+def _steered(settings: GvcSettings, models: Models) -> bytes:
+    stream = io.BytesIO()
+    encoder = GvcEncoder(
+        Pictures(tiny.clip(**_GVC_CLIP), None),  # type: ignore[arg-type]
+        models,
+        settings,
+        target=Target(bpp=1),
+        group_frames=5,
+        execution=Execution.choose("cpu"),
+        on_progress=None,
+    )
+    encoder.run(stream)
+    return stream.getvalue()
+
+
 # -- what a file holds -----------------------------------------------------------------------------
 
 
@@ -153,8 +191,9 @@ def describe(data: bytes, packs: Mapping[str, Models]) -> Json:
             _group(record, reader.parts[record.part].header, models.exact) for record in records
         ],
         "pixels": {
-            "base": _pixels(data, models, steps=0),
-            "refined": _pixels(data, models, steps=None),
+            kind: _pixels(data, models, steps=steps)
+            for kind, steps in (("base", 0), ("refined", None))
+            if reader.header.coder != CODER_GVC or steps is None
         },
     }
 
@@ -175,7 +214,9 @@ def _value(value: Any) -> Any:  # noqa: ANN401
 
 
 def _group(record: GroupRecord, header: Header, exact: ExactPack) -> Json:
-    block = GnvcVdBlock.from_bytes(record.coder_block)
+    gvc = record.coder == CODER_GVC
+    block = (GvcBlock if gvc else GnvcVdBlock).from_bytes(record.coder_block)
+    symbols = _choices if gvc else _symbols
     return {
         "part": record.part,
         "number": record.number,
@@ -185,12 +226,25 @@ def _group(record: GroupRecord, header: Header, exact: ExactPack) -> Json:
         "block": as_json(block),
         "payload_bytes": len(record.payload),
         "digest": f"{record.digest:08x}",
-        "symbols_sha256": _symbols(record, block, header, exact),
+        "symbols_sha256": symbols(record, header, exact),
     }
 
 
-def _symbols(record: GroupRecord, block: GnvcVdBlock, header: Header, exact: ExactPack) -> str:
+def _choices(record: GroupRecord, header: Header, exact: ExactPack) -> str:
+    """SHA-256 of the pictures' digests and all choices, as 32-bit little-endian integers."""
+    frames = latent_shape(latent_frames(record), header.height, header.width, exact.stride)[0]
+    steering = parse_payload(record, Schedule(read_gvc_block(record), frames))
+    digest = hashlib.sha256()
+    for picture in steering.pictures:
+        digest.update(picture.digest.to_bytes(4, "little"))
+    for choice in steering.choices:
+        digest.update(choice.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _symbols(record: GroupRecord, header: Header, exact: ExactPack) -> str:
     """SHA-256 of z and y of every latent frame, int16 little-endian in C order."""
+    block = GnvcVdBlock.from_bytes(record.coder_block)
     frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
     quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
     decoder = GroupDecoder(
@@ -307,6 +361,20 @@ def _faulty(files: Mapping[str, bytes]) -> dict[str, tuple[bytes, str, int]]:
         "wrong-size": _rewritten(data, lambda h: replace(h, width=80)),
     }  # fmt: skip
     cut = {"cut-in-header": data[:30], "cut-in-group": data[: second.offset - 7]}
+    steered, chained = files["valid/gvc-t2v.gnv"], files["valid/gvc-flf2v.gnv"]
+    damaged |= {
+        "gvc-long-payload": _rewritten(
+            steered, group=lambda r: replace(r, payload=r.payload + b"\0")
+        ),
+        "gvc-rank": _rewritten(
+            steered, group=lambda r: replace(r, payload=b"\xff" * len(r.payload))
+        ),
+        "gvc-sign": _rewritten(
+            steered, group=lambda r: replace(r, payload=_flipped(r.payload, len(r.payload) - 1))
+        ),
+        "gvc-alone": _rewritten(chained, group=lambda r: replace(r, dependencies=())),
+        "gvc-pictures-of-no-pack": _rewritten(chained, lambda h: replace(h, packs=h.packs[:1])),
+    }
     critical = data[: first.offset] + pack_unit(b"NEWU", b"abc") + data[first.offset :]
     unsupported = {
         "newer-major": _with_version(data, first=0x02),

@@ -67,7 +67,8 @@ def test_a_vector_decodes_to_what_it_did(name: str, packs: dict[str, Models]) ->
     found = describe((FOLDER / name).read_bytes(), packs)
     pixels, shown = expected.pop("pixels"), found.pop("pixels")
     assert json.loads(json.dumps(found)) == expected
-    for kind in ("base", "refined"):
+    assert shown.keys() == pixels.keys()
+    for kind in pixels:
         assert shown[kind]["frames"] == pixels[kind]["frames"]
         for key, tolerance in (("means", "mean_tolerance"), ("points", "point_tolerance")):
             error = np.abs(np.subtract(shown[kind][key], pixels[kind][key]))
@@ -115,6 +116,10 @@ def test_the_vectors_cover_what_the_format_offers() -> None:
     headers = [header for told in FILES.values() for header in told["headers"]]
     groups = [group for told in FILES.values() for group in told["groups"]]
     assert {header["constant_rate"] for header in headers} == {True, False}
+    steered = [group["block"] for group in groups if "variant" in group["block"]]
+    groups = [group for group in groups if "variant" not in group["block"]]
+    assert {block["variant"] for block in steered} == {0, 1, 2}
+    assert {block["cache"] for block in steered} == {True, False}
     assert {0, 1} <= {group["block"]["steps"] for group in groups}
     assert {group["cut"] for group in groups} == {True, False}
     assert {group["block"]["flags"] for group in groups} == {0, 1}
