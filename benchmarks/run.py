@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gencodec
-from benchmarks import container, entropy, memory, speed
+from benchmarks import atoms, container, entropy, memory, speed
 from benchmarks.section import Options, Section, keep, show
 
 SECTIONS: Mapping[str, Callable[[Options], Section]] = {
@@ -17,6 +17,7 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "speed": speed.measure,
     "memory": memory.measure,
     "container": container.measure,
+    "atoms": atoms.measure,
 }
 _RESULTS = Path(__file__).parent / "results" / f"{gencodec.__version__}.json"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -172,6 +173,59 @@ def test_encoding_twice_gives_the_same_bytes(
     again = tmp_path / "again.gnv"
     gencodec.encode(clip, again, gop=5, pack=tiny_folder, gvc=settings)
     assert again.read_bytes() == coded("i2v")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_plan_says_how_large_the_file_will_be(
+    variant: str, coded: Coded, clip: Path, tiny_folder: Path
+) -> None:
+    from gencodec.gvc_plan import plan
+
+    settings = GvcSettings(variant=variant, steps=6, codebook=512, atoms=8)
+    planned = plan(clip, settings, gop=5, pack=tiny_folder)
+    made = gencodec.info(io.BytesIO(coded(variant)))
+    assert planned.bytes == pytest.approx(made.bytes, abs=0 if variant == "t2v" else 25)
+    assert (planned.groups, planned.frames) == (len(made.groups), FRAMES)
+    assert planned.evaluations == 6 * planned.groups
+    assert planned.sampling_seconds > planned.evaluation_seconds > 0
+    assert planned.peak_bytes > 1 << 20
+
+
+def test_the_command_plans_encodes_and_explains(
+    command: Callable[..., tuple[int, bytes, str]], clip: Path, tiny_pack: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gnv"
+    given = ["encode", clip, "-o", output, "--pack", tiny_pack, "--gop", "9", "--progress", "off"]
+    steered = [
+        *given,
+        "--profile",
+        "gvc-flf2v",
+        "--steps",
+        "5",
+        "--codebook",
+        "300",
+        "--atoms",
+        "4",
+    ]
+    code, out, _ = command(*steered, "--dry-run", "--json")
+    assert (code, output.exists()) == (0, False)
+    planned = json.loads(out)
+    code, _, err = command(*steered)
+    assert code == 0
+    assert "4 atoms" in err
+    assert planned["bytes"] == pytest.approx(output.stat().st_size, abs=12)
+    code, out, _ = command("info", output)
+    assert code == 0
+    assert b"profile gvc-flf2v" in out
+    assert b"needs" in out
+    for wrong, words in (
+        ([*given, "--atoms", "3"], "need a --profile"),
+        ([*given, "--dry-run"], "need a --profile".replace("need", "needs")),
+        ([*steered, "--bpp", "0.1"], "exclude each other"),
+    ):
+        code, _, err = command(*wrong)
+        assert code == 2
+        assert words in err
 
 
 # -- groups that need others -----------------------------------------------------------------------

@@ -6,6 +6,7 @@ Nothing here is chosen at import, and nothing else in the package names a device
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ class Execution:
             raise ExecutionError(f"device {device!r} does not exist, this machine has {count}")
         name = torch.cuda.get_device_name(chosen)
         return cls(device=chosen, dtype=torch.bfloat16, reason=f"{chosen}, bfloat16: {name}")
+
+    def peak_bytes(self) -> int:
+        """Return the most memory of the device that was held; of the CPU that of this process."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        try:
+            import resource
+        except ImportError:
+            return 0  # Windows does not tell
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @contextmanager

@@ -181,6 +181,16 @@ class GvcCoder:
         shown = self._decode_pictures(own[-1:], read_gvc_block(record), size, record.offset)
         return shown[-1]
 
+    def picture_bytes(self, picture: Picture, quality: int) -> int:
+        """Return the bytes that a reference picture [H, W, 3] takes in a payload."""
+        if self._references is None:
+            return 0
+        return self._references.encode(picture, quality).size
+
+    def evaluate(self, shape: tuple[int, int, int]) -> None:
+        """Evaluate the flow model once, on noise of `shape` (t, h, w)."""
+        self._flow.velocity(noise_for(self._seed, 0, (self._autoencoder.channels, *shape)), 1.0)
+
     def _codebook(self, number: int, place: Place, block: GvcBlock, values: int) -> Codebook:
         where = (place.step, place.frame)
         return Codebook(self._seed, number, where, values=values, count=block.codebook)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from gencodec.encoding import Encoded, pack_fields, picture_fields, write_groups
 from gencodec.errors import UsageError
 from gencodec.execution import Execution
 from gencodec.frames import CutDetector, FrameGroup, FrameSource, groups
-from gencodec.geometry import TEMPORAL_STRIDE
-from gencodec.gvc import GvcSettings, Schedule
-from gencodec.gvc_coder import CodedGvc, GvcCoder, Picture
+from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
+from gencodec.gvc import GvcSettings, Schedule, own_pictures
+from gencodec.gvc_coder import CodedGvc, Fit, GvcCoder, Picture
 from gencodec.look import Look, look_at
 from gencodec.packs.models import Models
 from gencodec.progress import Progress, Report
@@ -51,6 +52,32 @@ class _Ahead:
     latents: list[int] = field(default_factory=list)
     pictures: list[int] = field(default_factory=list)
     picture_bytes: tuple[int, int] = (0, 0)
+
+
+_Coder = Callable[[FrameGroup, Picture, Picture | None, Fit], CodedGvc]
+"""Group, its clip, what the group before left, and what chooses the atoms -> the coded group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What `GvcEncoder.rehearse` found.
+
+    Attributes:
+        encoded: as `run` would return it.
+        evaluations: of the flow model.
+        evaluated_latents: latent frames in all of them together.
+    """
+
+    encoded: Encoded
+    evaluations: int
+    evaluated_latents: int
+
+
+class _Nowhere(io.RawIOBase):
+    """A stream that keeps nothing."""
+
+    def write(self, data: Any) -> int:  # noqa: ANN401
+        return len(data)
 
 
 class GvcEncoder:
@@ -124,10 +151,55 @@ class GvcEncoder:
             look = Look(constant_rate=constant)
             rate = self._target.file_bytes(pixels, 1 / info.frame_rate)
             ahead = _Ahead(wanted=None if fixed else rate)
-        encoded = self._write(stream, look, ahead)
+        encoded = self._write(stream, look, ahead, self._coded)
         if not self._source.rewindable and ahead.wanted is not None:
             return replace(encoded, wanted_bytes=ahead.wanted * encoded.totals.frames)
         return replace(encoded, wanted_bytes=ahead.wanted)
+
+    def rehearse(self) -> Rehearsal:
+        """Go through a whole file as `run` does, without coding latents or writing anything."""
+        look, cuts = self._look()
+        pixels = self._source.info.width * self._source.info.height
+        fixed = self._settings.atoms is not None
+        wanted = self._target.file_bytes(pixels * look.frames, look.seconds(self._source.info))
+        ahead = self._ahead(look, cuts, None if fixed else wanted)
+        latents = list(ahead.latents)
+        encoded = self._write(cast("BinaryIO", _Nowhere()), look, ahead, self._rehearsed)
+        evaluations = Schedule(self._block, 1).evaluations
+        return Rehearsal(
+            encoded=encoded,
+            evaluations=evaluations * len(latents),
+            evaluated_latents=evaluations * sum(latents),
+        )
+
+    def evaluate(self) -> int:
+        """Evaluate the flow model on noise as large as a whole group; return its latent frames."""
+        info, stride = self._source.info, self._models.autoencoder.stride
+        frames = self._length + (self._settings.number != T2V)
+        shape = latent_shape(frames, info.height, info.width, stride)
+        self._coder.evaluate(shape)
+        return shape[0]
+
+    def _rehearsed(
+        self, group: FrameGroup, clip: Picture, before: Picture | None, fit: Fit
+    ) -> CodedGvc:
+        """Stand in for the coder of a group: the sizes are right, the contents are not."""
+        block, rows, columns = self._block, *clip.shape[1:3]
+        ends = [clip[0], clip[-1]][: 1 + (block.variant == FLF2V)] if before is None else [clip[-1]]
+        count = own_pictures(block, closed=before is None)
+        size = sum(self._coder.picture_bytes(end, block.quality) for end in ends[:count])
+        stride = self._models.autoencoder.stride
+        latents = latent_shape(len(clip), rows, columns, stride)[0]
+        block = fit(block, latents, size)
+        size += choices_bytes(Schedule(block, latents).sizes, block.codebook)
+        nothing = np.zeros((1, 1, 1, 1), np.float32)
+        end = clip[-1] if self._settings.number != T2V else None
+        return CodedGvc(block=block, payload=bytes(size), digest=0, latents=nothing, end=end)
+
+    def _coded(
+        self, group: FrameGroup, clip: Picture, before: Picture | None, fit: Fit
+    ) -> CodedGvc:
+        return self._coder.encode(group.index, clip, before, self._block, fit)
 
     def _look(self) -> tuple[Look, list[bool]]:
         """Read a whole file; return what was found, and which groups start at a cut."""
@@ -149,7 +221,7 @@ class GvcEncoder:
             pictures=[0 if self._references is None else int(c) + ends for c in closed],
         )
 
-    def _write(self, stream: BinaryIO, look: Look, ahead: _Ahead) -> Encoded:
+    def _write(self, stream: BinaryIO, look: Look, ahead: _Ahead, coder: _Coder) -> Encoded:
         def header(start_tick: int) -> Header:
             fields = picture_fields(self._source.info, constant_rate=look.constant_rate)
             return Header(
@@ -161,7 +233,8 @@ class GvcEncoder:
             )
 
         def code(group: FrameGroup, written: Totals) -> GroupRecord:
-            return self._code(group, written, ahead, times=0 if look.constant_rate else 1)
+            times = 0 if look.constant_rate else len(group.ticks)
+            return self._code(group, written, ahead, coder, times=times)
 
         def tell(totals: Totals) -> None:
             self._report(totals, look.frames or None)
@@ -181,9 +254,9 @@ class GvcEncoder:
         return groups(self._source.frames(), length=self._length, is_cut=CutDetector())
 
     def _code(
-        self, group: FrameGroup, written: Totals, ahead: _Ahead, *, times: int
+        self, group: FrameGroup, written: Totals, ahead: _Ahead, coder: _Coder, *, times: int
     ) -> GroupRecord:
-        """Code a group; `times` is the bytes of a frame's time."""
+        """Code a group; `times` is the bytes of its frames' times."""
         past = self._past
         if self._settings.is_closed(group.index, cut=group.cut):
             past = None
@@ -192,14 +265,12 @@ class GvcEncoder:
         def fit(block: GvcBlock, latents: int, pictures: int) -> GvcBlock:
             if ahead.wanted is None:
                 return _checked(block, latents)
-            framing = _GROUP_OVERHEAD + len(block.to_bytes()) + times * len(group.ticks)
+            framing = _GROUP_OVERHEAD + len(block.to_bytes()) + times
             frames = written.frames + len(group.ticks)
             budget = _budget(ahead, written.bytes, frames, framing, pictures)
             return _fitted(block, latents, budget)
 
-        coded = self._coder.encode(
-            group.index, clip, None if past is None else past.ending, self._block, fit
-        )
+        coded = coder(group, clip, None if past is None else past.ending, fit)
         self._past = self._leave(group, clip, coded)
         self._atoms.append(coded.block.atoms / coded.block.coded_steps)
         del ahead.latents[:1], ahead.pictures[:1]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gencodec.codec import EncodeResult
     from gencodec.gvc import GvcSettings
+    from gencodec.gvc_plan import GvcPlan
     from gencodec.rate import Target
 
 PROFILES = ("gnvc-vd", "gvc-t2v", "gvc-i2v", "gvc-flf2v")
@@ -54,6 +55,7 @@ class _Options(TypedDict):
     g_scale: float | None
     reference_quality: int | None
     x0_cache: bool
+    dry_run: bool
     pack: str
     gop: int | None
     max_pixels: int | None
@@ -114,6 +116,9 @@ class _Options(TypedDict):
     "--x0-cache", is_flag=True, help="gvc: evaluate the model at every other step: half the time."
 )
 @click.option(
+    "--dry-run", is_flag=True, help="gvc: print what it would write and take, and write nothing."
+)
+@click.option(
     "--pack", default="mini", metavar="NAME", show_default=True, help="Model pack: name or folder."
 )
 @device_options
@@ -132,6 +137,8 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
     target, named = _target(given)
     gvc = _gvc_settings(given)
     source = given["source"]
+    if given["dry_run"]:
+        return _plan(console, given, target, gvc)
     output = paths.check_output(given["output"], source, example="OUT.gnv", force=given["force"])
     paths.check_input(source)
     overwrite = paths.may_replace(console, output, source, yes=given["yes"], no=given["no"])
@@ -211,6 +218,38 @@ def _gvc_settings(given: _Options) -> GvcSettings | None:
     from gencodec.gvc import GvcSettings
 
     return GvcSettings(variant=variant, **settings)
+
+
+def _plan(console: Console, given: _Options, target: Target, gvc: GvcSettings | None) -> int:
+    """Print what an encode with gvc would do."""
+    if gvc is None:
+        raise click.UsageError("--dry-run needs a --profile of gvc")
+    paths.check_input(given["source"])
+    from gencodec.gvc_plan import plan
+
+    found = plan(
+        given["source"],
+        gvc,
+        target=target,
+        gop=given["gop"],
+        pack=given["pack"],
+        device=given["device"],
+        threads=given["threads"],
+        max_pixels=given["max_pixels"],
+    )
+    console.result(found, _planned(found), as_json=given["as_json"])
+    return 0
+
+
+def _planned(found: GvcPlan) -> Iterator[str]:
+    least, most = (f"{atoms:.3g}" for atoms in found.atoms)
+    atoms = least if least == most else f"{least} to {most}"
+    yield f"{text.picture(found)}, {text.count(found.groups, 'group')}"
+    yield f"{text.size(found.bytes)}, {found.bpp:.4f} bpp, {atoms} atoms a step and latent frame"
+    took = f"{found.evaluation_seconds:.3g} s for a whole group"
+    yield f"{found.evaluations} evaluations of the flow model, {took}"
+    yield f"{text.duration(found.sampling_seconds)} for these, in encoding and in decoding"
+    yield f"{text.size(found.peak_bytes)} of memory, pack {found.pack}, {found.device}"
 
 
 def _summary(result: EncodeResult, source: str, output: str) -> Iterator[str]:

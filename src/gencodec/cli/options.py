@@ -22,6 +22,7 @@ _SECTIONS = {
         "g_scale",
         "reference_quality",
         "x0_cache",
+        "dry_run",
         "metrics_dir",
         "start_from",
         "force",
