@@ -207,8 +207,8 @@ def test_the_command_plans_encodes_and_explains(
         "--atoms",
         "4",
     ]
-    code, out, _ = command(*steered, "--dry-run", "--json")
-    assert (code, output.exists()) == (0, False)
+    code, out, err = command(*steered, "--dry-run", "--json")
+    assert (code, output.exists()) == (0, False), err
     planned = json.loads(out)
     code, _, err = command(*steered)
     assert code == 0
@@ -219,8 +219,8 @@ def test_the_command_plans_encodes_and_explains(
     assert b"profile gvc-flf2v" in out
     assert b"needs" in out
     for wrong, words in (
-        ([*given, "--atoms", "3"], "need a --profile"),
-        ([*given, "--dry-run"], "need a --profile".replace("need", "needs")),
+        ([*given, "--atoms", "3"], "need --profile gvc"),
+        ([*given, "--dry-run"], "needs a --profile"),
         ([*steered, "--bpp", "0.1"], "exclude each other"),
     ):
         code, _, err = command(*wrong)
