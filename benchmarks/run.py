@@ -52,7 +52,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pack", default="mini", help="model pack: name or folder")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument(
-        "--full", action="store_true", help="memory: clips of 10 s and 60 s, not 3 s and 18 s"
+        "--full", action="store_true", help="memory: groups of 129 frames, not of 17"
     )
     parser.add_argument(
         "--out", type=Path, default=_RESULTS, help="results file; sections not run are kept"

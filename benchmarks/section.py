@@ -25,7 +25,7 @@ class Options:
     Attributes:
         pack: name or folder of the model pack.
         threads: CPU threads of everything that is measured.
-        full: `memory` takes clips of 10 s and 60 s instead of 3 s and 18 s.
+        full: `memory` takes groups of 129 frames instead of 17.
         work: folder for files that nobody keeps.
     """
 

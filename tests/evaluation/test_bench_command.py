@@ -59,6 +59,16 @@ def test_a_failing_peer_is_a_row_and_no_failure(clip: Path, command: Command, ru
     assert all("0/1" in line and "x264" in line for line in failed)
 
 
+def test_a_failing_peer_beside_a_row_is_said_where_it_is_compared(
+    clip: Path, command: Command, runs: Runs, tiny_pack: Path
+) -> None:
+    runs.failing = {"x264"}
+    code, out, _ = command("bench", clip, *_FEW, "--peers", "x264", "--pack", tiny_pack)
+    assert code == 0
+    compared = out.decode().partition("BD-rate")[2]
+    assert "- (the anchor has 0 of 2 points)" in compared
+
+
 def test_a_failing_row_of_gencodec_is_a_failure(
     clip: Path, command: Command, runs: Runs, tiny_pack: Path
 ) -> None:

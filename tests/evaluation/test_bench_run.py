@@ -119,6 +119,33 @@ def test_what_is_finished_is_not_done_again(clip: Path, options: BenchOptions, r
     assert runs.count("encode", "x264") > encoded
 
 
+def test_a_point_does_not_depend_on_the_other_rates(
+    clip: Path, options: BenchOptions, runs: Runs, tmp_path: Path
+) -> None:
+    few = replace(options, rows=(), rates=(0.2,))
+    (alone,) = bench([clip], few).points
+    more = replace(few, rates=(0.4, 0.3, 0.2))
+    assert bench([clip], more).points[-1] == alone
+
+
+def test_a_failure_is_tried_again(clip: Path, options: BenchOptions, runs: Runs) -> None:
+    options = replace(options, rows=(), rates=(0.4,))
+    runs.failing = {"x264"}
+    assert bench([clip], options).points[0].error == "it always fails"
+    runs.failing = set()
+    assert bench([clip], options).points[0].error is None
+
+
+def test_a_rate_that_a_peer_cannot_reach_gets_its_nearest_point_marked(
+    clip: Path, options: BenchOptions, runs: Runs
+) -> None:
+    (point,) = bench([clip], replace(options, rows=(), rates=(1e-4,))).points
+    assert (point.error, point.reached) == (None, False)
+    assert point.setting == "crf 51"
+    assert point.bpp is not None
+    assert point.bpp > 1.03e-4
+
+
 def test_an_interrupted_benchmark_goes_on_where_it_was(
     clip: Path, options: BenchOptions, runs: Runs
 ) -> None:

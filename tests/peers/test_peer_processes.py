@@ -12,7 +12,7 @@ from tests import tiny
 from tests.peers.conftest import MakeSource
 
 from gencodec.frames import open_source
-from gencodec.peers import CodecError, Peer, decode, encode, find_peer, find_row, identity
+from gencodec.peers import CodecError, Peer, decode, encode, find_peer, find_row, identity, process
 
 
 def _encode(peer: Peer, source: Path, output: Path, setting: float = 30) -> Any:  # noqa: ANN401
@@ -83,3 +83,23 @@ def test_what_changes_the_bytes_changes_the_identity(tiny_pack: Path) -> None:
     assert identity(find_row("gencodec:base"), str(tiny_pack)) == rows[0]
     assert identity(find_peer("x264"), "") != identity(find_peer("x264-half"), "")
     assert identity(find_peer("vvenc"), "")["program"] is not None
+
+
+def test_a_change_of_what_codes_is_measured_anew(
+    tiny_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of gencodec all code but what only measures, shows or trains; of a peer what runs it."""
+    monkeypatch.setattr(process, "_ROOT", tmp_path)
+    (tmp_path / "evaluation").mkdir()
+    code, measuring = tmp_path / "codec.py", tmp_path / "evaluation" / "bench.py"
+    code.write_text("before")
+    measuring.write_text("before")
+
+    def found() -> dict[str, Any]:
+        return identity(find_row("gencodec"), str(tiny_pack))
+
+    before = found()
+    measuring.write_text("after")
+    assert found() == before
+    code.write_text("after")
+    assert found() != before

@@ -76,6 +76,8 @@ def _of_clip(
 def _mean(each: Sequence[BdRate], metric: str, codec: str, anchor: str) -> BdRate:
     numbers = [one.percent for one in each if one.percent is not None]
     reason = "" if len(numbers) == len(each) else f"{len(numbers)} of {len(each)} clips"
+    if not numbers:
+        reason = "; ".join(dict.fromkeys(one.reason for one in each))
     return BdRate(
         clip=None,
         metric=metric,
