@@ -398,9 +398,9 @@ def test_train_tells_what_it_takes(
     monkeypatch.setattr(training, "estimate", estimate)
     outcome = gencodec("train", "wan2.1-vace-1.3b", "--dry-run", "--processes", "2")
     assert outcome.stderr.splitlines() == [
-        "align: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.00 GB a GPU; "
+        "align: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.0 GB a GPU; "
         "100,000 steps, 250 hours",
-        "motion: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.00 GB a GPU; "
+        "motion: 800.0 M parameters trained, 1,500.0 M frozen; batch 8; 42.0 GB a GPU; "
         "as long as --minutes",
         "assumed: 2 GPU at 35% of 312 TFLOP/s",
     ]

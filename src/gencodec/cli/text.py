@@ -43,12 +43,14 @@ def count(number: int, noun: str) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """Return bytes: 812 B, 38.2 kB, 1.50 MB."""
+    """Return bytes: 812 B, 38.2 kB, 1.50 MB, 28.5 GB."""
     if size_bytes < 1000:
         return f"{size_bytes} B"
     if size_bytes < 999_950:
         return f"{size_bytes / 1000:.1f} kB"
-    return f"{size_bytes / 1000**2:.2f} MB"
+    if size_bytes < 10 * 1000**3:
+        return f"{size_bytes / 1000**2:.2f} MB"
+    return f"{size_bytes / 1000**3:.1f} GB"
 
 
 def duration(seconds: Fraction | float) -> str:
