@@ -38,10 +38,11 @@ from gencodec.gvc import GvcSettings
 from gencodec.gvc_encoding import GvcEncoder
 from gencodec.input import check_video, named, open_stream
 from gencodec.interleaving import Interleaver
+from gencodec.journal import Journal, code_revision, kept
 from gencodec.lengths import group_frames, gvc_frames
-from gencodec.output import atomic_output, sink_kind
+from gencodec.output import atomic_output, is_stream, sink_kind
 from gencodec.packs import find_pack
-from gencodec.packs.models import load_models
+from gencodec.packs.models import Models, load_models
 from gencodec.progress import Report
 from gencodec.rate import Target
 from gencodec.results import DecodeResult, EncodeResult, decode_result, encode_result
@@ -64,6 +65,7 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
     overwrite: bool = False,
     max_pixels: int | None = None,
     sound: Sound = Sound(),  # noqa: B008 - frozen
+    resume: bool = True,
     defaults: Mapping[str, Any] | None = None,
     gvc: GvcSettings | None = None,
     on_progress: Report | None = None,
@@ -81,6 +83,9 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
         overwrite: replace an existing output file.
         max_pixels: width x height that is refused above.
         sound: what becomes of sound; subtitles, tags and chapters are carried with any.
+        resume: keep finished groups beside the output while it is written, and use those that an
+            interrupted run left; the file is the same. Only where the output is a file, and not
+            with gvc.
         defaults: replaces some of the pack's, by name, see `gencodec.packs.models.Defaults`.
         gvc: settings of the coder gvc, which is then used instead of gnvc-vd.
         on_progress: told about every group.
@@ -98,17 +103,19 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
         models = load_models(find_pack(pack), execution)
         models = replace(models, defaults=replace(models.defaults, **(defaults or {})))
         interleaver = Interleaver(video, sound, _video_kilobits(video, target))
-        encoder: Encoder | GvcEncoder
-        if gvc is None:
-            length = group_frames(gop, models.defaults, video.info)
-            encoder = Encoder(video, models, target, length, on_progress, interleaver)
-        else:
-            length = gvc_frames(gop, models.defaults, video.info)
-            aim: dict[str, Any] = {"target": target, "group_frames": length, "execution": execution}
-            told: dict[str, Any] = {"on_progress": on_progress, "interleaver": interleaver}
-            encoder = GvcEncoder(video, models, gvc, **aim, **told)
-        with _output(output, inputs, overwrite=overwrite) as stream:
-            encoded = encoder.run(stream)
+        with _journal(output, models, execution, resume=resume and gvc is None) as journal:
+            encoder: Encoder | GvcEncoder
+            if gvc is None:
+                length = group_frames(gop, models.defaults, video.info)
+                encoder = Encoder(video, models, target, length, on_progress, interleaver, journal)
+            else:
+                length = gvc_frames(gop, models.defaults, video.info)
+                aim: dict[str, Any] = {"target": target, "group_frames": length}
+                told: dict[str, Any] = {"on_progress": on_progress, "interleaver": interleaver}
+                encoder = GvcEncoder(video, models, gvc, execution=execution, **aim, **told)
+            within = journal.folder if journal else None
+            with _output(output, inputs, overwrite=overwrite, within=within) as stream:
+                encoded = encoder.run(stream)
         result = encode_result(encoded, video, target, interleaver.notes)
     return replace(
         result,
@@ -285,15 +292,37 @@ def _video_kilobits(video: FrameSource, target: Target) -> float:
 
 
 @contextmanager
+def _journal(
+    output: str | Path | BinaryIO, models: Models, execution: Execution, *, resume: bool
+) -> Iterator[Journal | None]:
+    """Lend the journal of an output; None where there is no place for one."""
+    if (
+        not resume
+        or output == "-"
+        or not isinstance(output, (str, Path))
+        or is_stream(Path(output))
+    ):
+        yield None
+    else:
+        facts = (models.manifest.sha256, models.defaults, execution.reason, execution.version)
+        with kept(Path(output), code_revision() + repr(facts).encode()) as journal:
+            yield journal
+
+
+@contextmanager
 def _output(
-    output: str | Path | BinaryIO, inputs: Sequence[Path], *, overwrite: bool
+    output: str | Path | BinaryIO,
+    inputs: Sequence[Path],
+    *,
+    overwrite: bool,
+    within: Path | None = None,
 ) -> Iterator[BinaryIO]:
     """Lend a binary stream for an output that appears whole or not at all."""
     if output == "-":
         yield sys.stdout.buffer
     elif isinstance(output, (str, Path)):
         with (
-            atomic_output(Path(output), overwrite=overwrite, inputs=inputs) as path,
+            atomic_output(Path(output), overwrite=overwrite, inputs=inputs, within=within) as path,
             path.open("wb", buffering=0) as stream,  # nothing left to flush after a failure
         ):
             yield stream

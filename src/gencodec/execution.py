@@ -59,6 +59,11 @@ class Execution:
         """Whether networks of `size` bytes fit the device, with room to work in."""
         return self.room_bytes is None or size + _WORKING_BYTES <= self.room_bytes
 
+    @property
+    def version(self) -> str:
+        """Version of the library that computes, with its variant."""
+        return str(torch.__version__)
+
     @classmethod
     def choose(cls, device: str = "auto", *, threads: int | None = None) -> Execution:
         """Pick a device and number format, and set the number of CPU threads.

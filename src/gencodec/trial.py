@@ -6,7 +6,7 @@ steps a group gets is tried out on its beginning, without refinement among the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -34,12 +34,12 @@ class Trial:
         self._models, self._header = models, header
         self._coder = GroupCoder(models)
 
-    def choose(self, record: GroupRecord, source: Source) -> GroupRecord:
+    def choose(self, record: GroupRecord, source: Callable[[], Source]) -> GroupRecord:
         """Return a coded group with the start level and steps that show it nearest to its source.
 
         Args:
             record: the group, coded with refinement or without.
-            source: what the transform made of its frames.
+            source: returns what the transform made of its frames; called where there is a choice.
         """
         block = read_block(record)
         if not (self._models.defaults.search_refinement and block.steps):
@@ -53,7 +53,7 @@ class Trial:
         frames = min(record.frames, 1 + (beginning - 1) * TEMPORAL_STRIDE)
         coded = first_latents(coded, beginning)
         size = (frames, header.height, header.width)
-        true = self._source(source, beginning, size)
+        true = self._source(source(), beginning, size)
         best, least = None, np.inf
         for candidate in _candidates(block):
             shown = self._shown(coded, replace(record, coder_block=candidate.to_bytes()), size)

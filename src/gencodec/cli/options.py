@@ -17,6 +17,7 @@ _SECTIONS = {
     "Expert": (
         "gop",
         "max_pixels",
+        "resume",
         "steps",
         "codebook",
         "g_scale",
