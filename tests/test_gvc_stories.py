@@ -17,6 +17,7 @@ from tests import tiny
 
 import gencodec
 from gencodec import GvcSettings, Target
+from gencodec.concealing import Conceal
 from gencodec.container import GroupRecord, GvcBlock, Header, Reader, Writer
 from gencodec.decoding import Decoder
 from gencodec.errors import FormatError, PackError, UsageError
@@ -273,6 +274,19 @@ def test_a_lost_boundary_loses_its_two_groups_only(coded: Coded) -> None:
         with pytest.raises(FormatError):
             shown(damaged, Fraction(lost, 25))
     assert np.array_equal(shown(damaged, Fraction(starts[2], 25)), whole[starts[2] :])
+
+
+@pytest.mark.usefixtures("tiny_pack")
+@pytest.mark.parametrize("conceal", ["freeze", "base"])
+def test_what_needs_a_lost_group_is_concealed_with_it(
+    conceal: Conceal, coded: Coded, tmp_path: Path
+) -> None:
+    data = coded("i2v")
+    lost = gencodec.info(io.BytesIO(data)).groups[:3]  # of one chain, the first is damaged
+    damaged = io.BytesIO(flip(data, 0))
+    result = gencodec.decode(damaged, tmp_path / "out.mkv", conceal=conceal)
+    assert result.lost_groups == ((0, 0), (0, 1), (0, 2))
+    assert (result.frames, result.concealed_frames) == (FRAMES, sum(g.frames for g in lost))
 
 
 @pytest.mark.usefixtures("tiny_pack")

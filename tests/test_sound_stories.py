@@ -13,7 +13,7 @@ import pytest
 from tests import carried, tiny
 
 import gencodec
-from gencodec import Target
+from gencodec import GvcSettings, Target
 from gencodec.container import PKT, TRAK, Reader, Unit, Writer
 from gencodec.frames import Frame, Sound, open_sink, open_source
 
@@ -50,6 +50,18 @@ def test_sound_stays_in_step(mode: str, suffix: str, tiny_pack: Path, tmp_path: 
         stream = container.streams.audio[0]
         assert stream.codec_context.name == ("aac" if mode == "copy" else "opus")
         assert stream.metadata.get("language") == (None if suffix == "mov" else "deu")
+
+
+@pytest.mark.parametrize("target", [Target(bpp=0.5), Target(size=9_000)])
+def test_the_other_coder_carries_sound_too(target: Target, tiny_pack: Path, tmp_path: Path) -> None:
+    source, path = carried.write(tmp_path / "in.mp4"), tmp_path / "in.gnv"
+    settings = GvcSettings(steps=5, codebook=4096)
+    result = gencodec.encode(source, path, target=target, gop=9, pack=tiny_pack, gvc=settings)
+    assert result.carried_bytes > 1000
+    assert result.reached
+    output = tmp_path / "out.mp4"
+    assert gencodec.decode(path, output).warnings == ()
+    assert near(carried.heard(output), CLICKS)
 
 
 def test_mov_has_no_opus_and_says_so(tiny_pack: Path, tmp_path: Path) -> None:
