@@ -86,7 +86,7 @@ class Decoder:
         self._segments = _Segments(self.reader)
         self._left: tuple[GroupRecord, Picture] | None = None  # by the last group that others need
         self.separator = Separator(self._clock.shift, self._clock.start)
-        self._first = next(self._passing(), None)
+        self._first = self._first_group()
         self._pack(self.reader.header.main_pack)
 
     def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
@@ -132,9 +132,18 @@ class Decoder:
             else:
                 self.separator.take(record)
 
+    def _first_group(self) -> GroupRecord | FormatError | None:
+        """Read up to the first group; its damage matters to those that want it."""
+        try:
+            return next(self._passing(), None)
+        except FormatError as error:
+            return error
+
     def _in_order(self) -> Iterator[GroupRecord]:
         """Yield all groups; the first one was read in order to know the tracks."""
         first, self._first = self._first, None
+        if isinstance(first, FormatError):
+            raise first
         if first is not None:
             yield first
         yield from self._passing()
