@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 from tests import tiny
 
@@ -236,25 +235,6 @@ def test_ten_bits_are_taken_and_told(encode: Encode, tmp_path: Path) -> None:
     _, path = encode(source)
     reader, _ = reader_of(path)
     assert reader.header.bit_depth == 10
-
-
-def test_sound_is_named_in_a_warning(encode: Encode, tmp_path: Path) -> None:
-    source = tmp_path / "in.mkv"
-    with av.open(str(source), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
-        sound = container.add_stream("aac", rate=8000)
-        for rgb in tiny.clip(16, 16, 3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
-        container.mux(stream.encode(None))
-        silence = av.AudioFrame.from_ndarray(
-            np.zeros((2, 1024), np.float32), format="fltp", layout="stereo"
-        )
-        silence.sample_rate = 8000
-        container.mux(sound.encode(silence))
-        container.mux(sound.encode(None))
-    result, _ = encode(source)
-    assert result.warnings == ("not carried: audio aac",)
 
 
 # -- what the file says ----------------------------------------------------------------------------

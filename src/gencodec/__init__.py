@@ -29,11 +29,12 @@ from gencodec.errors import (
 )
 
 if TYPE_CHECKING:
-    from gencodec.codec import DecodeResult, EncodeResult, Video, decode, encode
+    from gencodec.codec import Video, decode, encode
     from gencodec.codec import open_video as open  # noqa: A004
     from gencodec.inspection import Info, VerifyResult, info, verify
     from gencodec.progress import Progress
     from gencodec.rate import Target
+    from gencodec.results import DecodeResult, EncodeResult
 
 __version__ = "0.1.0"
 
@@ -66,8 +67,8 @@ __all__ = [
 ]
 
 _LAZY = {
-    "DecodeResult": ("gencodec.codec", "DecodeResult"),
-    "EncodeResult": ("gencodec.codec", "EncodeResult"),
+    "DecodeResult": ("gencodec.results", "DecodeResult"),
+    "EncodeResult": ("gencodec.results", "EncodeResult"),
     "Info": ("gencodec.inspection", "Info"),
     "Progress": ("gencodec.progress", "Progress"),
     "Target": ("gencodec.rate", "Target"),

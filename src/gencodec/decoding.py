@@ -22,6 +22,7 @@ from gencodec.packs import find_pack
 from gencodec.packs.models import Models, load_models
 from gencodec.progress import Progress, Report
 from gencodec.refine import TilePlan
+from gencodec.separating import Separator
 from gencodec.transform import Reconstruction
 
 
@@ -31,6 +32,7 @@ class Decoder:
     Attributes:
         reader: of the container.
         info: the video, as the first header tells it.
+        separator: what the stream carries beside the video; its tracks are complete.
         warnings: what the caller should pass on to people; grows while decoding.
         steps: refinement steps of the groups decoded so far.
     """
@@ -61,6 +63,8 @@ class Decoder:
         self._execution, self._pack_dirs = execution, pack_dirs
         self._models: dict[bytes, Models] = {}
         self._clock = _Clock(self.reader)
+        self.separator = Separator(self._clock.shift, self._clock.start)
+        self._first = next(self._passing(), None)
         self._pack(self.reader.header)
 
     def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
@@ -71,7 +75,7 @@ class Decoder:
             end: seconds from the first frame; None is the end of the video.
         """
         if start is None and end is None:
-            yield from self.reader.groups()
+            yield from self._in_order()
             return
         low, high = self._ticks(start), self._ticks(end)
         try:
@@ -87,10 +91,28 @@ class Decoder:
             begins = high is None or first < high
             ends = low is None or following is None or following > low
             if begins and ends:
-                yield self.reader.read_group(entry)
+                record, units = self.reader.read_span(entry)
+                yield record
+                for unit in units:
+                    self.separator.take(unit)
+
+    def _passing(self) -> Iterator[GroupRecord]:
+        """Yield the groups to come; what stands between them goes to the separator."""
+        for record in self.reader.records():
+            if isinstance(record, GroupRecord):
+                yield record
+            else:
+                self.separator.take(record)
+
+    def _in_order(self) -> Iterator[GroupRecord]:
+        """Yield all groups; the first one was read in order to know the tracks."""
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+        yield from self._passing()
 
     def _from_pipe(self, low: Fraction | None, high: Fraction | None) -> Iterator[GroupRecord]:
-        for record in self.reader.groups():
+        for record in self._in_order():
             ticks = self._clock.ticks(record)
             if _overlaps(ticks, low, high):
                 yield record
@@ -190,6 +212,18 @@ class _Clock:
         header = self._reader.parts[part].header
         scale = header.time_base / self._reader.header.time_base
         return self._ends.get(part - 1, Fraction(0)) + (tick - header.start_tick) * scale
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds on the first part's clock at which its video starts."""
+        header = self._reader.header
+        return header.start_tick * header.time_base
+
+    def shift(self, part: int) -> Fraction:
+        """Return the seconds by which a part is shown later than its own clock says."""
+        header = self._reader.parts[part].header
+        placed = self.place(part, header.start_tick) * self._reader.header.time_base
+        return placed - header.start_tick * header.time_base
 
     def ticks(self, record: GroupRecord) -> tuple[int, ...]:
         """Return the times of a group's frames, and note where it ends."""

@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 
 from gencodec.container import CODER_GNVC_VD, GroupRecord, Header, Pack, Totals, Writer
 from gencodec.errors import UsageError
-from gencodec.frames import CutDetector, FrameGroup, FrameSource, VideoInfo, groups
+from gencodec.frames import CutDetector, FrameGroup, FrameSource, TrackCoder, VideoInfo, groups
 from gencodec.group_coder import CodedGroup, GroupCoder
+from gencodec.interleaving import Interleaver
 from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.packs.models import Models
 from gencodec.progress import Progress, Report
@@ -26,7 +27,7 @@ Choose = Callable[[FrameGroup, Sample], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """What one run of the encoder wrote."""
+    """What one run of the encoder wrote; `wanted_bytes` counts what its target counts."""
 
     totals: Totals
     seconds: Fraction
@@ -43,6 +44,7 @@ class Encoder:
         target: what to aim at.
         group_frames: frames of a group at most.
         on_progress: told about every group.
+        interleaver: carries what the source has beside the video; None: nothing.
     """
 
     def __init__(
@@ -52,10 +54,11 @@ class Encoder:
         target: Target,
         group_frames: int,
         on_progress: Report | None,
+        interleaver: Interleaver | None = None,
     ) -> None:
         self._source, self._models, self._target = source, models, target
         self._length = group_frames
-        self._on_progress = on_progress
+        self._interleaver, self._on_progress = interleaver, on_progress
         self._coder = GroupCoder(models)
         self._pixels = source.info.width * source.info.height
 
@@ -69,12 +72,18 @@ class Encoder:
         info, target = self._source.info, self._target
         fixed = target.quality
         analyse = self._sample if fixed is None else None
-        look = look_at(self._groups(), info, analyse, self._on_progress)
+        beside = self._interleaver
+        read = self._groups(beside.measure() if beside else None)
+        look = look_at(read, info, analyse, self._on_progress)
+        if beside:
+            beside.measured(look.seconds(info))
         wanted = target.file_bytes(self._pixels * look.frames, look.seconds(info))
         if wanted is None:
             return self._write(stream, look, lambda _group, _sample: _fixed(target))
         overhead = self._overhead(look)
-        plan = plan_file(look, wanted - _FILE_OVERHEAD, overhead, self._coder.qualities)
+        carried = beside.bytes if beside and target.size is not None else 0
+        budget = wanted - carried - _FILE_OVERHEAD
+        plan = plan_file(look, budget, overhead, self._coder.qualities)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
             quality = plan.next_quality(group.index)
@@ -110,29 +119,37 @@ class Encoder:
         self, stream: BinaryIO, look: Look, choose: Choose, wanted: float | None = None
     ) -> Encoded:
         """Code every group at the quality `choose` returns."""
-        frame_ticks = self._source.info.frame_ticks
+        frame_ticks, time_base = self._source.info.frame_ticks, self._source.info.time_base
         qualities: list[int] = []
-        coming = self._groups()
+        beside = self._interleaver
+        coming = self._groups(beside.code() if beside else None)
         group = first = next(coming)
         start = first.ticks[0]
         with Writer(stream, self._header(start, constant_rate=look.constant_rate)) as writer:
+            if beside:
+                beside.begin(writer)
             for group in chain([first], coming):
                 sample = look.samples.pop(group.index, None) or self._sample(group)
                 quality = choose(group, sample)
+                if beside and group.index:
+                    beside.until(group.ticks[0] * time_base)
                 writer.write_group(_record(group, sample.at(quality)))
                 qualities.append(quality)
                 self._report(writer.totals, look.frames or None, quality)
+            if beside:
+                beside.until(None)
             told = group.duration if group.duration != frame_ticks else 0
             writer.close(last_duration=told)
         return Encoded(
             totals=writer.totals,
-            seconds=(group.ticks[-1] + frame_ticks - start) * self._source.info.time_base,
+            seconds=(group.ticks[-1] + frame_ticks - start) * time_base,
             wanted_bytes=wanted,
             quality=(min(qualities), max(qualities)),
         )
 
-    def _groups(self) -> Iterator[FrameGroup]:
-        return groups(self._source.frames(), length=self._length, is_cut=CutDetector())
+    def _groups(self, tracks: TrackCoder | None) -> Iterator[FrameGroup]:
+        frames = self._source.frames(tracks) if tracks else self._source.frames()
+        return groups(frames, length=self._length, is_cut=CutDetector())
 
     def _sample(self, group: FrameGroup) -> Sample:
         return Sample(self._models.transform.prepare(group.rgb), self._coder)

@@ -5,12 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord, Header, Reader
+from gencodec.carried import KINDS, About, Light, Mastering, Track
+from gencodec.container import (
+    CODER_GNVC_VD,
+    META,
+    PKT,
+    TRAK,
+    GnvcVdBlock,
+    GroupRecord,
+    Header,
+    Reader,
+    Unit,
+    parse_about,
+    parse_packets,
+    parse_track,
+)
 from gencodec.errors import FormatError, SourceError, UnsupportedError
 from gencodec.geometry import group_quality, latent_shape
 from gencodec.packs import find_pack, list_packs
@@ -52,8 +66,28 @@ class GroupInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrackInfo:
+    """Sound or subtitles of a file; `bytes` is what its units take."""
+
+    number: int
+    kind: str
+    codec: str
+    language: str
+    title: str
+    dispositions: tuple[str, ...]
+    sample_rate: int
+    channels: int
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
-    """What a file says about itself; rates count the whole file."""
+    """What a file says about itself; rates count the video alone.
+
+    `bytes` is the sum of the next three; `carried_bytes` are those of sound, subtitles, tags and
+    chapters.
+    """
 
     format_version: str
     width: int
@@ -71,9 +105,16 @@ class Info:
     bytes: int
     container_bytes: int
     payload_bytes: int
+    carried_bytes: int
     profile: str
     pack: PackReference
     complete: bool
+    field_order: int
+    tracks: tuple[TrackInfo, ...]
+    tags: dict[str, str]
+    chapters: tuple[tuple[float, float, str], ...]
+    mastering_display: Mastering | None
+    content_light: Light | None
     groups: tuple[GroupInfo, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,12 +166,12 @@ def info(source: str | Path | BinaryIO) -> Info:
     with open_stream(source) as stream:
         reader = Reader(stream)
         counted = _Counted(reader)
-        rows = [counted.row(record) for record in reader.groups()]
+        rows = [counted.row(each) for each in counted.groups()]
         total = _size(stream, counted.end)
         header = reader.header
     frames = counted.frames
     seconds = counted.seconds
-    bits = 8 * total
+    bits = 8 * (total - counted.carried_bytes)
     pixels = header.width * header.height * frames
     return Info(
         format_version=f"{header.version.major}.{header.version.minor}",
@@ -152,11 +193,18 @@ def info(source: str | Path | BinaryIO) -> Info:
         bpp=bits / pixels if pixels else 0.0,
         kbps=float(bits / seconds / 1000) if seconds else 0.0,
         bytes=total,
-        container_bytes=total - counted.payload_bytes,
+        container_bytes=total - counted.payload_bytes - counted.carried_bytes,
         payload_bytes=counted.payload_bytes,
+        carried_bytes=counted.carried_bytes,
         profile=_PROFILES.get(header.coder, str(header.coder)),
         pack=_reference(header),
         complete=reader.complete,
+        field_order=header.field_order,
+        tracks=tuple(counted.tracks),
+        tags=dict(counted.about.tags),
+        chapters=tuple((float(c.start), float(c.end), c.title) for c in counted.about.chapters),
+        mastering_display=counted.about.mastering,
+        content_light=counted.about.light,
         groups=tuple(rows),
     )
 
@@ -166,9 +214,41 @@ class _Counted:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self.frames = self.payload_bytes = self.end = 0
+        self.frames = self.payload_bytes = self.carried_bytes = self.end = 0
+        self.about = About()
+        self._tracks: dict[int, TrackInfo] = {}
         self.seconds = self._before = Fraction(0)  # of all parts, of those before the last one met
         self._part = 0
+
+    @property
+    def tracks(self) -> list[TrackInfo]:
+        """Tracks by their numbers; those of all parts as one."""
+        return [self._tracks[number] for number in sorted(self._tracks)]
+
+    def groups(self) -> Iterator[GroupRecord]:
+        """Yield the groups, and count what stands between them."""
+        for record in self._reader.records():
+            if isinstance(record, GroupRecord):
+                yield record
+            else:
+                self.carried_bytes += record.bytes
+                with suppress(FormatError):  # the picture does not depend on it
+                    self._carried(record)
+
+    def _carried(self, unit: Unit) -> None:
+        if unit.type == META and not self.about:
+            self.about = parse_about(unit)
+        elif unit.type == TRAK:
+            track = parse_track(unit)
+            known = self._tracks.get(track.number) or _track_info(track)
+            self._tracks[track.number] = replace(known, bytes=known.bytes + unit.bytes)
+        elif unit.type == PKT:
+            packets = parse_packets(unit)
+            number = packets[0].track
+            if (told := self._tracks.get(number)) is not None:
+                self._tracks[number] = replace(
+                    told, packets=told.packets + len(packets), bytes=told.bytes + unit.bytes
+                )
 
     def row(self, record: GroupRecord) -> GroupInfo:
         header = self._reader.parts[record.part].header
@@ -195,6 +275,21 @@ class _Counted:
             start_level=block.start_level / 1000 if block and block.steps else None,
             cut=record.cut,
         )
+
+
+def _track_info(track: Track) -> TrackInfo:
+    return TrackInfo(
+        number=track.number,
+        kind=KINDS[track.kind],
+        codec=track.codec,
+        language=track.language,
+        title=track.title,
+        dispositions=track.dispositions,
+        sample_rate=track.sample_rate,
+        channels=track.channels,
+        packets=0,
+        bytes=0,
+    )
 
 
 def _block(record: GroupRecord) -> GnvcVdBlock | None:

@@ -29,10 +29,12 @@ class Result:
     seconds: Fraction = Fraction(1001, 100)
     bytes: int = 38_200
     container_bytes: int = 400
+    carried_bytes: int = 0
     payload_bytes: int = 37_800
     bpp: float = 0.0101
     kbps: float = 30.5
     target_bytes: int | None = 37_822
+    target_bpp: float = 0.01
     reached: bool = True
     too_large: bool = False
     quality: tuple[int, int] = (20, 21)
@@ -71,6 +73,25 @@ def info_record() -> dict[str, Any]:
         "kbps": 30.5,
         "bytes": 38_200,
         "container_bytes": 400,
+        "carried_bytes": 900,
+        "tags": {"title": "a walk"},
+        "chapters": [[0.0, 1.5, "One"], [1.5, 10.01, ""]],
+        "mastering_display": None,
+        "content_light": {"maximum": 1000, "average": 400},
+        "tracks": [
+            {
+                "number": 1,
+                "kind": "audio",
+                "codec": "opus",
+                "language": "deu",
+                "title": "",
+                "dispositions": ["default"],
+                "sample_rate": 48_000,
+                "channels": 2,
+                "packets": 50,
+                "bytes": 800,
+            }
+        ],
         "payload_bytes": 37_800,
         "profile": "gnvc-vd",
         "pack": {"name": "mini", "sha256": "ab" * 32, "installed": True},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gencodec.cli import paths
+from gencodec.frames import Sound
 from gencodec.rate import Target
 
 if TYPE_CHECKING:
@@ -29,11 +30,14 @@ def test_plain_encode_uses_the_defaults(gencodec: Gencodec, library: Library, vi
         "threads": None,
         "overwrite": False,
         "max_pixels": None,
+        "sound": Sound(),
     }
 
 
 def test_every_option_reaches_the_library(gencodec: Gencodec, library: Library, video: str) -> None:
-    options = "--gop 17 --pack packs/x --device cuda:1 --threads 3 --max-pixels 1920x1080"
+    options = (
+        "--gop 17 --pack packs/x --device cuda:1 --threads 3 --max-pixels 1920x1080 --audio opus:24"
+    )
 
     assert gencodec("encode", video, "-o", "out.gnv", *options.split()).exit_code == 0
 
@@ -43,6 +47,7 @@ def test_every_option_reaches_the_library(gencodec: Gencodec, library: Library, 
     assert keywords["device"] == "cuda:1"
     assert keywords["threads"] == 3
     assert keywords["max_pixels"] == 1920 * 1080
+    assert keywords["sound"] == Sound(mode="opus", kilobits=24)
 
 
 @pytest.mark.parametrize(

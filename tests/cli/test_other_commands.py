@@ -102,7 +102,12 @@ def test_info_shows_facts_and_one_row_a_group(gencodec: Gencodec, library: Libra
     lines = [" ".join(line.split()) for line in outcome.stdout.decode().splitlines()]
     assert "picture 640x360, 8 bit, pixel aspect 8:9, rotated by 90 degrees" in lines
     assert "colour primaries 1, matrix 1" in lines
-    assert "size 38.2 kB (37.8 kB payload, 400 B container)" in lines
+    size = "size 38.2 kB (37.8 kB payload, 400 B container, 900 B sound, subtitles and tags)"
+    assert size in lines
+    assert "title: a walk" in lines
+    assert "chapters 0:00.00 One; 0:01.50" in lines
+    assert "light at most 1000 cd/m2, 400 on average" in lines
+    assert "1 audio opus deu 48000 2 50 800 default" in lines
     assert "pack mini abababababab, installed" in lines
     assert lines[-3:] == [
         "group offset bytes frames start quality steps level cut",

@@ -13,6 +13,7 @@ from gencodec.cli.values import (
     parse_pixels,
     parse_seconds,
     parse_size,
+    parse_sound,
 )
 
 PARSERS = (parse_bitrate, parse_bits_per_pixel, parse_pixels, parse_seconds, parse_size)
@@ -48,6 +49,8 @@ PARSERS = (parse_bitrate, parse_bits_per_pixel, parse_pixels, parse_seconds, par
         (parse_seconds, "0", Fraction(0)),
         (parse_bits_per_pixel, "0.01", 0.01),
         (parse_bits_per_pixel, "1e-3", 0.001),
+        (parse_sound, "copy", ("copy", None)),
+        (parse_sound, "opus:24", ("opus", 24)),
     ],
 )
 def test_values_mean_what_people_write(
@@ -68,6 +71,9 @@ def test_values_mean_what_people_write(
         (parse_size, "100kbit", "counts bytes"),
         (parse_size, "100kb", "counts bytes"),
         (parse_size, "0.5", "too small"),
+        (parse_sound, "mp3", "not understood"),
+        (parse_sound, "copy:5", "not understood"),
+        (parse_sound, "opus:5", "6 to 510"),
         (parse_size, "", "not understood"),
         (parse_pixels, "8MB", "no unit"),
         (parse_pixels, "0x10", "too small"),

@@ -86,7 +86,7 @@ def test_rules_are_numbered_and_name_an_error_that_exists() -> None:
     for at, rule in rules:
         named = re.findall(r"\b(\w+Error)\b", rule)
         assert all(hasattr(errors, name) for name in named), at
-        # G14, G15, G20, G23: sentences that also define; G25 tells where to look instead.
+        # G14, G15, G20, G23: sentences that also define; G27 tells where to look instead.
         assert named or "damages" in rule, at
 
 

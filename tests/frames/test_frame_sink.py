@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from gencodec.carried import About
 from gencodec.errors import OutputError
 from gencodec.frames import Colour, Frame, Kind, VideoInfo, open_sink, open_source, sink_kind
 
@@ -148,7 +149,7 @@ def test_a_start_before_zero_is_moved_to_zero(tmp_path: Path) -> None:
 def test_tags_and_frame_rate_are_written(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     info = _info(16, 16, time_base=Fraction(1001, 30000), frame_rate=Fraction(30000, 1001))
-    with open_sink(path, info, metadata={"comment": "generated detail"}) as sink:
+    with open_sink(path, info, about=About(tags={"comment": "generated detail"})) as sink:
         for time in range(4):
             sink.write(Frame(rgb=np.zeros((16, 16, 3), np.uint8), ticks=time))
     with av.open(str(path)) as container:

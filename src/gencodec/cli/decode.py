@@ -23,7 +23,7 @@ from gencodec.errors import IncompleteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gencodec.codec import DecodeResult
+    from gencodec.results import DecodeResult
 
 _EPILOG = """\b
 Examples:

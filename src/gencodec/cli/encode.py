@@ -16,14 +16,15 @@ from gencodec.cli.options import (
     json_option,
     overwrite_options,
 )
-from gencodec.cli.values import BITRATE, BITS_PER_PIXEL, PIXELS, SIZE
+from gencodec.cli.values import BITRATE, BITS_PER_PIXEL, PIXELS, SIZE, SOUND
 from gencodec.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gencodec.codec import EncodeResult
+    from gencodec.frames.tracks import Mode
     from gencodec.rate import Target
+    from gencodec.results import EncodeResult
 
 _DEFAULT_BPP = 0.01
 _EPILOG = """\b
@@ -44,6 +45,7 @@ class _Options(TypedDict):
     bitrate: float | None
     size: int | None
     quality: int | None
+    audio: tuple[Mode, int | None]
     pack: str
     gop: int | None
     max_pixels: int | None
@@ -63,15 +65,22 @@ class _Options(TypedDict):
 @click.option(
     "--bpp",
     type=BITS_PER_PIXEL,
-    help=f"Bits per pixel of the whole file.  [default: {_DEFAULT_BPP}]",
+    help=f"Bits per pixel of the video alone.  [default: {_DEFAULT_BPP}]",
 )
-@click.option("--bitrate", type=BITRATE, help="Bits per second: 20k, 1.5M.")
-@click.option("--size", type=SIZE, help="Bytes of the whole file: 500kB, 2MiB.")
+@click.option("--bitrate", type=BITRATE, help="Bits per second of the video alone: 20k, 1.5M.")
+@click.option("--size", type=SIZE, help="Bytes of the whole file, sound included: 500kB, 2MiB.")
 @click.option(
     "--quality",
     type=click.IntRange(0, 63),
     metavar="N",
     help="Fixed quality index, 0 to 63; larger is better.",
+)
+@click.option(
+    "--audio",
+    type=SOUND,
+    default="auto",
+    metavar="copy|opus[:KBPS]|none",
+    help="Sound: as it is, as Opus, or none; by default the smaller of the first two.",
 )
 @click.option(
     "--pack", default="mini", metavar="NAME", show_default=True, help="Model pack: name or folder."
@@ -97,7 +106,9 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
     stdout_taken = output == paths.STREAM
     with console.watch(stdout_taken=stdout_taken) as report:
         from gencodec.codec import encode as encode_video
+        from gencodec.frames import Sound
 
+        mode, kilobits = given["audio"]
         result = encode_video(
             source,
             output,
@@ -108,6 +119,7 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
             threads=given["threads"],
             overwrite=overwrite,
             max_pixels=given["max_pixels"],
+            sound=Sound(mode=mode, kilobits=kilobits),
             on_progress=report,
         )
     console.result(
@@ -146,13 +158,15 @@ def _summary(result: EncodeResult, source: str, output: str) -> Iterator[str]:
     """Yield what people want to know: what it is, what it costs, how long it took."""
     yield f"{text.name(output)}: {text.picture(result)}"
     wanted = ""
-    if result.target_bytes is not None:
-        wanted = f" (target {result.target_bytes * result.bpp / result.bytes:.4f})"
+    if result.target_bpp is not None:
+        wanted = f" (target {result.target_bpp:.4f})"
     size = f"{text.size(result.bytes)}, {result.bpp:.4f} bpp{wanted}, {result.kbps:.1f} kbit/s"
     if source != paths.STREAM and Path(source).is_file():
         ratio = Path(source).stat().st_size / result.bytes
         size += f", 1/{ratio:.3g} of the input"
-    yield f"{size}; {text.size(result.container_bytes)} of it container"
+    carried = text.size(result.carried_bytes)
+    beside = f", {carried} sound, subtitles and tags" if result.carried_bytes else ""
+    yield f"{size}; {text.size(result.container_bytes)} of it container{beside}"
     low, high = result.quality
     quality = f"quality {low}" if low == high else f"quality {low} to {high}"
     speed = text.speed(result.frames, result.encode_seconds)

@@ -37,6 +37,9 @@ def info(console: Console, *, source: str, as_json: bool) -> int:
         click.echo(json.dumps(record))
         return 0
     console.facts(_facts(record))
+    if record["tracks"]:
+        click.echo()
+        console.table(_TRACK_COLUMNS, (_track(track) for track in record["tracks"]))
     if record["groups"]:
         click.echo()
         console.table(_COLUMNS, (_row(group) for group in record["groups"]))
@@ -50,6 +53,8 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     pack = record["pack"]
     installed = "installed" if pack["installed"] else "not installed"
     container, payload = text.size(record["container_bytes"]), text.size(record["payload_bytes"])
+    beside = text.size(record["carried_bytes"])
+    carried = f", {beside} sound, subtitles and tags" if record["carried_bytes"] else ""
     picture = f"{record['width']}x{record['height']}, {record['bit_depth']} bit"
     if record["sample_aspect"] not in _SQUARE_OR_UNKNOWN:
         picture += f", pixel aspect {record['sample_aspect']}"
@@ -61,10 +66,27 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         "colour": _colour(record["colour"]),
         "time": f"{text.count(record['frames'], 'frame')}, {float(record['fps']):.6g} frames/s, "
         f"{text.duration(record['duration'])}",
-        "size": f"{text.size(record['bytes'])} ({payload} payload, {container} container)",
-        "rate": f"{record['bpp']:.4f} bpp, {record['kbps']:.1f} kbit/s",
+        "size": f"{text.size(record['bytes'])} ({payload} payload, {container} container{carried})",
+        "rate": f"{record['bpp']:.4f} bpp, {record['kbps']:.1f} kbit/s, video alone",
         "pack": f"{pack['name'] or 'unknown'} {pack['sha256'][:12]}, {installed}",
+        **_told(record),
     }
+
+
+def _told(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the file tells of light, tags and chapters."""
+    told: dict[str, str] = {}
+    if light := record["content_light"]:
+        told["light"] = f"at most {light['maximum']} cd/m2, {light['average']} on average"
+    if display := record["mastering_display"]:
+        low, high = display["luminance"]
+        told["graded on"] = f"{low / 10_000:g} to {high / 10_000:g} cd/m2"
+    told |= {f"{name}:": value for name, value in record["tags"].items()}
+    if chapters := record["chapters"]:
+        told["chapters"] = "; ".join(
+            f"{text.duration(start)} {title}".strip() for start, _, title in chapters
+        )
+    return told
 
 
 def _colour(colour: Mapping[str, Any]) -> str:
@@ -74,6 +96,35 @@ def _colour(colour: Mapping[str, Any]) -> str:
 
 
 _COLUMNS = ("group", "offset", "bytes", "frames", "start", "quality", "steps", "level", "cut:")
+
+
+_TRACK_COLUMNS = (
+    "track",
+    "kind:",
+    "codec:",
+    "language:",
+    "title:",
+    "rate",
+    "channels",
+    "packets",
+    "bytes",
+    "for:",
+)
+
+
+def _track(track: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        track["number"],
+        track["kind"],
+        track["codec"],
+        track["language"],
+        track["title"],
+        track["sample_rate"] or "-",
+        track["channels"] or "-",
+        track["packets"],
+        track["bytes"],
+        ", ".join(track["dispositions"]),
+    )
 
 
 def _row(group: Mapping[str, Any]) -> tuple[object, ...]:

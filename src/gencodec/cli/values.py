@@ -103,6 +103,23 @@ def parse_bits_per_pixel(text: str) -> float:
     return value
 
 
+def parse_sound(text: str) -> tuple[str, int | None]:
+    """Return what becomes of the sound and kilobits a second: auto, copy, none, opus, opus:24.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    mode, separator, rate = text.partition(":")
+    if mode not in ("auto", "copy", "opus", "none") or (separator and mode != "opus"):
+        raise ValueError(f"{text!r} is not understood; write copy, opus, opus:24, none or auto")
+    if not separator:
+        return mode, None
+    kilobits = float(_split(rate.removesuffix("k"), "opus:24")[0])
+    if not 6 <= kilobits <= 510:
+        raise ValueError(f"{text!r}: Opus has 6 to 510 kbit/s")
+    return mode, round(kilobits)
+
+
 def _split(text: str, example: str) -> tuple[Fraction, str]:
     """Return the amount with its prefix applied, and what is left as the unit."""
     found = _AMOUNT.fullmatch(text.strip())
@@ -146,3 +163,4 @@ BITS_PER_PIXEL = Value("bits", parse_bits_per_pixel)
 PIXELS = Value("pixels", parse_pixels)
 SECONDS = Value("time", parse_seconds)
 SIZE = Value("size", parse_size)
+SOUND = Value("sound", parse_sound)

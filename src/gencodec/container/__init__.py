@@ -3,6 +3,15 @@
 Everything read here is untrusted: any bytes give a value or a `GencodecError`.
 """
 
+from gencodec.container.carried import (
+    RUN_PACKETS,
+    pack_about,
+    pack_packets,
+    pack_track,
+    parse_about,
+    parse_packets,
+    parse_track,
+)
 from gencodec.container.index import seek
 from gencodec.container.layout import (
     CODER_GNVC_VD,
@@ -16,8 +25,6 @@ from gencodec.container.layout import (
     GnvcVdBlock,
     Header,
     Pack,
-    Packet,
-    Track,
     Version,
 )
 from gencodec.container.limits import Limits
@@ -31,6 +38,7 @@ __all__ = [
     "META",
     "PKT",
     "PROV",
+    "RUN_PACKETS",
     "SIGNATURE",
     "STAT",
     "TRAK",
@@ -41,13 +49,17 @@ __all__ = [
     "IndexEntry",
     "Limits",
     "Pack",
-    "Packet",
     "Part",
     "Reader",
     "Totals",
-    "Track",
     "Unit",
     "Version",
     "Writer",
+    "pack_about",
+    "pack_packets",
+    "pack_track",
+    "parse_about",
+    "parse_packets",
+    "parse_track",
     "seek",
 ]

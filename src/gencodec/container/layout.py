@@ -355,8 +355,8 @@ class GnvcVdBlock(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Track(Record):
-    """TRAK: parameters of an audio or subtitle track; a reader of video alone skips it."""
+class TrackHead(Record):
+    """TRAK up to the codec's own parameters; a reader of video alone skips it."""
 
     track: int = wire("u8", 1, 255, "", "number that PKT_ refers to")
     kind: int = wire("u8", 1, 2, "", "1 audio, 2 subtitle")
@@ -364,26 +364,34 @@ class Track(Record):
         "ratio", 1, 2**32 - 1, "seconds", "length of a tick of this track"
     )
     codec: str = wire("text", 1, 32, "", "FFmpeg's name of the codec, as `opus`")
-    language: str = wire("text", 0, 35, "", "BCP 47 tag; empty: unknown", default="")
+    language: str = wire("text", 0, 35, "", "as the source has it; empty: unknown", default="")
+    title: str = wire("text", 0, 255, "", "for people; empty: none", default="")
+    disposition: int = wire(
+        "var", 0, 2**32 - 1, "mask", "what it is for, as FFmpeg's AV_DISPOSITION", default=0
+    )
     sample_rate: int = wire("var", 0, 2**32 - 1, "1/s", "0 for subtitles", default=0)
     channels: int = wire("u8", 0, 255, "", "0 for subtitles", default=0)
     delay: int = wire("var", 0, 2**32 - 1, "samples", "to drop at the start", default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packet(Record):
-    """PKT_: what stands before the packet's own bytes; a reader of video alone skips it."""
+class PacketHead(Record):
+    """PKT_ up to the table of its packets; a reader of video alone skips it."""
 
     track: int = wire("u8", 1, 255, "", "as in TRAK")
-    key: bool = wire("b1", 0, 1, "", "decoding can start here", default=True)
-    reserved: int = wire("b7", 0, 127, "", "0", default=0)
+    key: bool = wire("b1", 0, 1, "", "decoding can start at each of the packets", default=True)
+    more: int = wire("b7", 0, 127, "packets", "after the first one", default=0)
     tick: int = wire(
-        "svar", -TICK_MAX, TICK_MAX, "ticks", "presentation time in the track's time base"
+        "svar",
+        -TICK_MAX,
+        TICK_MAX,
+        "ticks",
+        "presentation time of the first one in the track's time base",
     )
-    duration: int = wire("var", 0, 2**32 - 1, "ticks", "0: unknown", default=0)
+    duration: int = wire("var", 0, 2**32 - 1, "ticks", "of the first one; 0: unknown", default=0)
 
 
 RECORDS = (
-    Version, Header, Pack, GroupHeader, GnvcVdBlock, IndexItem, Trailer, Track, Packet,
+    Version, Header, Pack, GroupHeader, GnvcVdBlock, IndexItem, Trailer, TrackHead, PacketHead,
 )  # fmt: skip
 """Every record of the format, for the comparison with the specification."""

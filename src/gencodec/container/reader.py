@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import SEEK_END
 from typing import BinaryIO
@@ -45,7 +45,8 @@ from gencodec.errors import (
     UnsupportedError,
 )
 
-_KNOWN = (HEAD, END, INDX, META, PKT, PROV, STAT, TRAK)
+_BETWEEN = (META, PKT, PROV, STAT, TRAK)  # units that may stand between two groups
+_KNOWN = (HEAD, END, INDX, *_BETWEEN)
 _STARTS = re.compile(b"|".join(map(re.escape, (MARKER, SIGNATURE, *_KNOWN))))
 _START_BYTES = len(SIGNATURE)
 _PATIENCE = 8  # bytes that may be checked in vain for each byte of the stream
@@ -125,7 +126,11 @@ class Reader:
         return self._last_duration or self.parts[-1].header.frame_ticks
 
     def groups(self) -> Iterator[GroupRecord]:
-        """Yield the groups of all parts in order.
+        """Yield the groups of all parts in order; raise as `records`."""
+        return (record for record in self.records() if isinstance(record, GroupRecord))
+
+    def records(self) -> Iterator[GroupRecord | Unit]:
+        """Yield groups and known ancillary units of all parts in order.
 
         Raises:
             FormatError: a rule is broken and this reader does not recover.
@@ -133,10 +138,6 @@ class Reader:
             UnsupportedError: a unit is needed that this version does not know.
             LimitError: a group is too large.
         """
-        return (record for record in self.records() if isinstance(record, GroupRecord))
-
-    def records(self) -> Iterator[GroupRecord | Unit]:
-        """Yield groups and known ancillary units of all parts in order; raise as `groups`."""
         while not self._done:
             record = self._step()
             if record is not None:
@@ -198,7 +199,7 @@ class Reader:
             now.index_bytes = raw.size
         if raw.type == INDX or raw.type not in _KNOWN:
             return None
-        return Unit(type=raw.type, payload=raw.payload, offset=raw.offset, part=now.number)
+        return _unit(raw, now.number)
 
     def _begin(self, raw: RawUnit) -> None:
         """Start a part, or pass over a repeated header."""
@@ -330,21 +331,36 @@ class Reader:
         self.parts[:] = reader.parts
         self.damages[:] = reader.damages
         self._last_duration = reader.last_duration
-        self._scanned = True
-        self._complete = reader.complete
+        self._scanned, self._complete = True, reader.complete
         return entries
 
     def read_group(self, entry: IndexEntry) -> GroupRecord:
-        """Return the group of an entry of `index` or `scan`.
+        """Return the group of an entry of `index` or `scan`; raise as `read_span`."""
+        return self.read_span(entry)[0]
+
+    def read_span(self, entry: IndexEntry) -> tuple[GroupRecord, list[Unit]]:
+        """Return the group of an entry and the units between it and the next one.
+
+        Units behind one that cannot be read are left out, as are more than `Limits.unit_bytes`.
 
         Raises:
             SourceError: the stream cannot seek.
             FormatError: the group is damaged, or is not where the index says.
         """
-        header = self.parts[entry.part].header
         with self._elsewhere() as stream:
             stream.seek(entry.offset)
-            raw = read_unit(Window(stream, offset=entry.offset), self.limits)
+            window = Window(stream, offset=entry.offset)
+            record = self._found(read_unit(window, self.limits), entry)
+            units: list[Unit] = []
+            with suppress(FormatError, LimitError):
+                while (raw := read_unit(window, self.limits)) and raw.type in _BETWEEN:
+                    units.append(_unit(raw, entry.part))
+                    if sum(len(unit.payload) for unit in units) > self.limits.unit_bytes:
+                        break
+        return record, units
+
+    def _found(self, raw: RawUnit | None, entry: IndexEntry) -> GroupRecord:
+        header = self.parts[entry.part].header
         if raw is None or raw.type != GROUP:
             raise FormatError(f"no group {entry.number} where the index says", offset=entry.offset)
         record = decode_group(raw, header, part=entry.part)
@@ -368,6 +384,10 @@ class Reader:
             yield self._stream
         finally:
             self._stream.seek(place)
+
+
+def _unit(raw: RawUnit, part: int) -> Unit:
+    return Unit(type=raw.type, payload=raw.payload, offset=raw.offset, bytes=raw.size, part=part)
 
 
 def _entry(record: GroupRecord) -> IndexEntry:

@@ -41,6 +41,7 @@ class Unit:
     type: bytes  # four characters; the case of the letters is a rule
     payload: bytes
     offset: int = field(default=-1, compare=False)
+    bytes: int = field(default=0, compare=False)  # of the unit in the stream
     part: int = field(default=0, compare=False)
 
 
@@ -76,10 +77,11 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What was written: payload is the coders', container all the rest."""
+    """What was written: the payloads, the units that `write_unit` got, and container, the rest."""
 
     bytes: int
     container_bytes: int
     payload_bytes: int
+    carried_bytes: int
     groups: int
     frames: int

@@ -47,7 +47,7 @@ class Writer:
         """
         self.header = header
         self._stream = stream
-        self._bytes = self._payload_bytes = 0
+        self._bytes = self._payload_bytes = self._carried_bytes = 0
         self._groups = self._frames = self._digest = 0
         self._end_tick = header.start_tick
         self._index = IndexBuilder(header)
@@ -71,8 +71,9 @@ class Writer:
         """What was written so far."""
         return Totals(
             bytes=self._bytes,
-            container_bytes=self._bytes - self._payload_bytes,
+            container_bytes=self._bytes - self._payload_bytes - self._carried_bytes,
             payload_bytes=self._payload_bytes,
+            carried_bytes=self._carried_bytes,
             groups=self._groups,
             frames=self._frames,
         )
@@ -118,7 +119,9 @@ class Writer:
         most = UNIT_MAX_BYTES.get(code, OTHER_MAX_BYTES)
         if len(payload) > most:
             raise ValueError(f"{code.decode()} has {len(payload)} bytes, must be at most {most}")
-        return self._write(pack_unit(code, payload))
+        size = self._write(pack_unit(code, payload))
+        self._carried_bytes += size
+        return size
 
     def repeat_header(self) -> int:
         """Write the header again, for readers that join late, and return its bytes."""

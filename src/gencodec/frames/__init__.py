@@ -3,9 +3,12 @@
 from gencodec.frames.colour import yuv_matrix
 from gencodec.frames.cuts import CutDetector
 from gencodec.frames.film import write_film
+from gencodec.frames.frame_sink import FrameSink
 from gencodec.frames.groups import IsCut, groups, never
-from gencodec.frames.sink import FrameSink, Kind, open_sink, sink_kind
+from gencodec.frames.sink import Kind, open_sink, sink_kind
 from gencodec.frames.source import FrameSource, Limits, open_source
+from gencodec.frames.track_coder import TrackCoder
+from gencodec.frames.tracks import Plan, Sound, carriable, make_plan, settle
 from gencodec.frames.video import Colour, Frame, FrameGroup, Pixels, VideoInfo
 
 __all__ = [
@@ -19,11 +22,17 @@ __all__ = [
     "Kind",
     "Limits",
     "Pixels",
+    "Plan",
+    "Sound",
+    "TrackCoder",
     "VideoInfo",
+    "carriable",
     "groups",
+    "make_plan",
     "never",
     "open_sink",
     "open_source",
+    "settle",
     "sink_kind",
     "write_film",
     "yuv_matrix",

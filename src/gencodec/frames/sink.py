@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import Literal
 
 import av
-import numpy as np
 from av import Packet, VideoFrame
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from gencodec.carried import About, Track, TrackPacket
 from gencodec.errors import OutputError
+from gencodec.frames.about import write_about, x264_light
 from gencodec.frames.colour import YuvConverter
-from gencodec.frames.ffmpeg import output_errors
-from gencodec.frames.video import (
-    IDENTITY_MATRIX,
-    LIMITED_RANGE,
-    UNKNOWN,
-    Frame,
-    Pixels,
-    VideoInfo,
-)
+from gencodec.frames.frame_sink import FrameSink
+from gencodec.frames.muxing import TrackMuxer
+from gencodec.frames.plain_sinks import PngSink, Y4mSink
+from gencodec.frames.video import IDENTITY_MATRIX, LIMITED_RANGE, UNKNOWN, Frame, VideoInfo
 from gencodec.output import is_stream
 
 Kind = Literal["mp4", "mov", "mkv", "y4m", "png"]
@@ -70,7 +63,8 @@ def open_sink(
     *,
     kind: Kind | None = None,
     crf: int = 12,
-    metadata: Mapping[str, str] | None = None,
+    about: About | None = None,
+    tracks: Sequence[Track] = (),
 ) -> FrameSink:
     """Open an output; what stands at `path` is overwritten.
 
@@ -90,75 +84,40 @@ def open_sink(
         info: what is written; `frame_count` and `bit_depth` are not needed.
         kind: instead of what `sink_kind` says of the path, for files with temporary names.
         crf: quality of H.264, 0 (lossless) to 51; 12 shows no difference to the eye.
-        metadata: tags of the container, such as "comment"; mp4 and mov keep the well-known ones;
-            y4m and PNG have none.
+        about: tags, chapters, mastering display and light; mp4 and mov keep the well-known tags;
+            y4m and PNG have none of this.
+        tracks: sound and subtitles whose packets will come; `FrameSink.lost` names those that the
+            output cannot hold. mp4 and mov get text subtitles as their own kind.
 
     Raises:
         OutputError: the output cannot be created, or is a folder that is not empty.
     """
     kind = kind or sink_kind(path)
     if kind == "y4m":
-        return _Y4mSink(path, info)
+        return Y4mSink(path, info, tracks=tracks)
     if kind == "png":
-        return _PngSink(Path(path), info)
-    return _ContainerSink(Path(path), info, kind=kind, crf=crf, metadata=metadata or {})
-
-
-class FrameSink(ABC):
-    """An open output. A context manager that closes; an error inside leaves an unfinished file.
-
-    Every method may raise `OutputError`, and BrokenPipeError where a pipe's reader is gone.
-    """
-
-    _name: str
-    _shape: tuple[int, int, int]
-
-    @abstractmethod
-    def write(self, frame: Frame) -> None:
-        """Append a frame; its `ticks` must be above those of the frame before it."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Finish the output; it is complete when this returns. Again: nothing."""
-
-    @abstractmethod
-    def abandon(self) -> None:
-        """Release the output without finishing it; raises nothing."""
-
-    def _writing(self) -> AbstractContextManager[None]:
-        return output_errors(lambda: f"{self._name} cannot be written")
-
-    def _checked(self, frame: Frame) -> Pixels:
-        if frame.rgb.shape != self._shape or frame.rgb.dtype != np.uint8:
-            raise ValueError(
-                f"frame is {frame.rgb.dtype} {frame.rgb.shape}, must be uint8 {self._shape}"
-            )
-        return frame.rgb
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abandon()
+        return PngSink(Path(path), info, tracks=tracks)
+    known = about or About()
+    return _ContainerSink(Path(path), info, kind=kind, crf=crf, about=known, tracks=tracks)
 
 
 class _ContainerSink(FrameSink):
     """H.264 in mp4, mov or mkv."""
 
     def __init__(
-        self, path: Path, info: VideoInfo, *, kind: Kind, crf: int, metadata: Mapping[str, str]
+        self,
+        path: Path,
+        info: VideoInfo,
+        *,
+        kind: Kind,
+        crf: int,
+        about: About,
+        tracks: Sequence[Track],
     ) -> None:
         self._name = str(path)
         self._shape = (info.height, info.width, 3)
-        self._timeline = _Timeline(info, kind)
+        self._timeline = _Timeline(info, kind, [each.time_base.denominator for each in tracks])
+        self._about = about
         self._pending: tuple[VideoFrame, int] | None = None  # waits for its duration; told one
         self._durations: dict[int, int] = {}  # by time, of frames inside the encoder
         self._info = info
@@ -175,14 +134,17 @@ class _ContainerSink(FrameSink):
                 format=_FORMATS[kind],
                 container_options=self._timeline.container_options,
             )
-            self._container.metadata.update(metadata)
             self._stream = self._add_stream(pixel_format, crf)
+            self._muxer = TrackMuxer(self._container, tracks)
+        self.lost = self._muxer.lost
         self._open = True
 
     def _add_stream(self, pixel_format: str, crf: int) -> VideoStream:
         info = self._info
         # Frames leave x264 in the order they are shown: no edit list has to repair the start.
         options = {"crf": str(crf), "preset": "veryfast", "bf": "0"}
+        if light := x264_light(self._about):
+            options["x264-params"] = ":".join(f"{name}={value}" for name, value in light.items())
         stream = self._container.add_stream("libx264", rate=info.frame_rate, options=options)
         stream.width, stream.height, stream.pix_fmt = info.width, info.height, pixel_format
         stream.time_base = stream.codec_context.time_base = self._timeline.time_base
@@ -209,10 +171,17 @@ class _ContainerSink(FrameSink):
         with self._writing():
             picture = self._converter.convert(rgb)
             picture.pts = self._timeline.place(frame.ticks)
+            if self._about:
+                write_about(self._container, self._about, shift=self._timeline.shift)
+                self._about = About()
             picture.time_base = self._timeline.time_base
             picture.colorspace, picture.color_range = self._matrix_and_range()
             self._encode_pending(until=picture.pts)
             self._pending = picture, frame.duration
+
+    def write_packet(self, packet: TrackPacket) -> None:
+        with self._writing():
+            self._muxer.write(packet, self._timeline.shift)
 
     def close(self) -> None:
         if not self._open:
@@ -251,7 +220,7 @@ class _ContainerSink(FrameSink):
 class _Timeline:
     """Times of the video in units of the file: exact where the file can say them."""
 
-    def __init__(self, info: VideoInfo, kind: Kind) -> None:
+    def __init__(self, info: VideoInfo, kind: Kind, scales: Sequence[int]) -> None:
         self._info = info
         self.container_options: dict[str, str] = {}
         self.time_base = info.time_base
@@ -264,11 +233,17 @@ class _Timeline:
             self.container_options = {
                 "movflags": "+faststart",  # the index in front: plays from a pipe or the web
                 "video_track_timescale": str(scale),
-                "movie_timescale": str(scale),  # the start is written in these units
+                # The starts of all tracks are written in these units.
+                "movie_timescale": str(_fitting(lcm(scale, *scales), scale)),
             }
         self._first: int | None = None
         self._last_ticks = 0
         self._last: int | None = None
+
+    @property
+    def shift(self) -> Fraction:
+        """Seconds by which everything is shown later, so that nothing comes before 0."""
+        return -min(0, self._first or 0) * self._info.time_base
 
     def place(self, ticks: int) -> int:
         """Return when a frame is shown, after the one before it and not before 0."""
@@ -291,108 +266,5 @@ class _Timeline:
         return round(shifted * self._info.time_base / self.time_base)
 
 
-class _Y4mSink(FrameSink):
-    """Uncompressed 8-bit 4:2:0. Source: yuv4mpeg(5); `XCOLORRANGE` as FFmpeg has it."""
-
-    def __init__(self, path: str | Path, info: VideoInfo) -> None:
-        self._name = "standard output" if str(path) == "-" else str(path)
-        self._shape = (info.height, info.width, 3)
-        self._turns = _upright_turns(info)
-        width, height, aspect = _upright_geometry(info)
-        colour = info.colour
-        self._converter = YuvConverter(width, height, pixel_format="yuv420p", colour=colour)
-        tags = [
-            f"YUV4MPEG2 W{width} H{height}",
-            f"F{info.frame_rate.numerator}:{info.frame_rate.denominator}",
-            f"Ip A{aspect.numerator}:{aspect.denominator if aspect else 0} C420mpeg2",
-        ]
-        if colour.range or colour.matrix == IDENTITY_MATRIX:
-            tags.append(f"XCOLORRANGE={'FULL' if self._converter.full_range else 'LIMITED'}")
-        self._own = str(path) != "-"
-        with self._writing():
-            self._file: BinaryIO = (
-                Path(path).open("wb") if self._own else sys.stdout.buffer  # noqa: SIM115 - kept
-            )
-            self._file.write(" ".join(tags).encode() + b"\n")
-
-    def write(self, frame: Frame) -> None:
-        rgb = np.rot90(self._checked(frame), self._turns)
-        with self._writing():
-            picture = self._converter.convert(rgb)
-            self._file.write(b"FRAME\n")
-            for plane in picture.planes:
-                rows = np.frombuffer(memoryview(plane), np.uint8).reshape(
-                    plane.height, plane.line_size
-                )
-                self._file.write(rows[:, : plane.width].tobytes())
-
-    def close(self) -> None:
-        with self._writing():
-            if self._own:
-                self._file.close()
-            else:
-                self._file.flush()
-
-    def abandon(self) -> None:
-        if self._own:
-            with suppress(OutputError, BrokenPipeError), self._writing():
-                self._file.close()
-
-
-class _PngSink(FrameSink):
-    """`frame_000001.png` and so on, exact RGB, in a folder that holds nothing else."""
-
-    def __init__(self, folder: Path, info: VideoInfo) -> None:
-        self._name = str(folder)
-        self._shape = (info.height, info.width, 3)
-        self._turns = _upright_turns(info)
-        self._folder = folder
-        self._count = 0
-        with self._writing():
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise OutputError(f"{folder} is not empty; name a new folder")
-        width, height, aspect = _upright_geometry(info)
-        self._encoder = _png_encoder(width, height, aspect)
-
-    def write(self, frame: Frame) -> None:
-        rgb = np.ascontiguousarray(np.rot90(self._checked(frame), self._turns))
-        with self._writing():
-            picture = VideoFrame.from_ndarray(rgb, format="rgb24")
-            picture.pts = self._count
-            self._count += 1
-            packets = self._encoder.encode(picture)
-            path = self._folder / f"frame_{self._count:06d}.png"
-            path.write_bytes(b"".join(bytes(packet) for packet in packets))
-
-    def close(self) -> None:
-        """Do nothing: every picture is complete when it is written."""
-
-    def abandon(self) -> None:
-        """Do nothing, as `close`."""
-
-
-def _png_encoder(width: int, height: int, aspect: Fraction) -> VideoCodecContext:
-    encoder = VideoCodecContext.create("png", "w")
-    if not isinstance(encoder, VideoCodecContext):
-        raise TypeError("FFmpeg's PNG encoder is no video encoder")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "rgb24"
-    encoder.time_base = Fraction(1, 25)
-    encoder.thread_count = 1  # one picture in, one out
-    encoder.options = {"pred": "up"}
-    if aspect:
-        encoder.sample_aspect_ratio = aspect
-    return encoder
-
-
-def _upright_turns(info: VideoInfo) -> int:
-    """Return how many quarter turns counter-clockwise bring a stored picture upright."""
-    return -info.rotation // 90 % 4
-
-
-def _upright_geometry(info: VideoInfo) -> tuple[int, int, Fraction]:
-    """Return width, height and pixel aspect of the picture as it is displayed."""
-    if info.rotation in (0, 180):
-        return info.width, info.height, info.sample_aspect
-    aspect = 1 / info.sample_aspect if info.sample_aspect else Fraction(0)
-    return info.height, info.width, aspect
+def _fitting(scale: int, otherwise: int) -> int:
+    return scale if scale <= _LARGEST_TIMESCALE else otherwise

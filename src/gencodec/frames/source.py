@@ -11,20 +11,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import av
 from av import Packet, VideoFrame
 from av.codec.context import CodecContext
-from av.filter import Graph
 from av.stream import Disposition, Stream
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from gencodec.errors import LimitError, SourceError
+from gencodec.frames.about import read_about
 from gencodec.frames.clock import Clock, nominal_rate
 from gencodec.frames.colour import colour_of, to_rgb
+from gencodec.frames.deinterlacing import Deinterlacer
 from gencodec.frames.ffmpeg import PipeReader, SeekableReader, source_errors
+from gencodec.frames.track_coder import TrackCoder
+from gencodec.frames.tracks import StreamInfo, carriable
 from gencodec.frames.video import Frame, VideoInfo
 
 _PROBED_PIXELS = 2**26  # one frame of this size may be decoded while opening, whatever the limit
@@ -42,19 +45,22 @@ class Limits:
 _DEFAULT_LIMITS = Limits()
 
 
-def open_source(path: str | Path, *, limits: Limits = _DEFAULT_LIMITS) -> FrameSource:
+def open_source(
+    path: str | Path, *, limits: Limits = _DEFAULT_LIMITS, tracks: bool = False
+) -> FrameSource:
     """Open a video and decode its first frame, so that `info` is complete.
 
     Args:
         path: anything FFmpeg can read; "-" reads standard input: y4m, or any container whose
             index is not at the end (mkv, mpeg-ts, mp4 written with faststart).
         limits: sizes that are refused before decoding.
+        tracks: whether sound and subtitles are read, too; see `FrameSource.frames`.
 
     Raises:
         SourceError: missing, unreadable, not a video, no video stream, or not one frame in it.
         LimitError: a frame has more than `limits.max_pixels`.
     """
-    return FrameSource(path, limits)
+    return FrameSource(path, limits, tracks=tracks)
 
 
 class FrameSource:
@@ -63,11 +69,14 @@ class FrameSource:
     Attributes:
         info: geometry, time and colour; `info.frame_count` is what the container claims.
         rewindable: whether `frames` may be called more than once; False for pipes.
+        streams: sound and subtitles that can be carried, if they are read.
         skipped: streams that are not read, such as "audio aac".
+        about: tags, chapters, and what is known of the light in the picture.
+        seconds: duration as the container claims; None: not told.
     """
 
-    def __init__(self, path: str | Path, limits: Limits) -> None:
-        self._path, self._limits = path, limits
+    def __init__(self, path: str | Path, limits: Limits, *, tracks: bool = False) -> None:
+        self._path, self._limits, self._tracks = path, limits, tracks
         self.rewindable = path != "-" and not _is_pipe(Path(path))
         self._passes: list[_Pass] = []
         self._next: _Pass | None = self._open()
@@ -77,23 +86,29 @@ class FrameSource:
             self.close()
             raise
         self.skipped = self._next.skipped
+        self.streams: tuple[StreamInfo, ...] = self._next.streams
+        self.about = self._next.about
+        self.seconds = self._next.seconds
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What happens to this video that its owner may want to know; grows while reading."""
         return tuple(dict.fromkeys(note for each in self._passes for note in each.notes))
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, tracks: TrackCoder | None = None) -> Iterator[Frame]:
         """Yield every frame from the start, in presentation order; constant memory.
 
         Times strictly increase; `clock.Clock` says what becomes of missing and repeated ones.
+
+        Args:
+            tracks: given what is read of sound and subtitles on the way.
 
         Raises:
             SourceError: the source is a pipe and was read before; or, while iterating, a frame
                 cannot be decoded or has another size than the first. The text names the frame,
                 counted from 0.
         """
-        return self._pass().frames()
+        return self._pass().frames(tracks)
 
     def pictures(self) -> Iterator[tuple[VideoFrame, int]]:
         """Yield (picture in its own pixel format, ticks) instead of RGB frames; as `frames`."""
@@ -125,7 +140,7 @@ class FrameSource:
         return decoding
 
     def _open(self) -> _Pass:
-        opened = _Pass(self._path, self._limits)
+        opened = _Pass(self._path, self._limits, tracks=self._tracks)
         self._passes.append(opened)
         return opened
 
@@ -133,7 +148,7 @@ class FrameSource:
 class _Pass:
     """One way through the video: an open container and the frames still to come."""
 
-    def __init__(self, path: str | Path, limits: Limits) -> None:
+    def __init__(self, path: str | Path, limits: Limits, *, tracks: bool) -> None:
         self._pipe = _standard_input() if path == "-" else None
         self._name = PipeReader.name if self._pipe else str(path)
         self._count = 0  # frames decoded
@@ -151,15 +166,14 @@ class _Pass:
         except BaseException:
             self._container.close()
             raise
-        self.skipped = tuple(
-            _stream_name(each) for each in self._container.streams if each is not self._stream
-        )
+        self._carry(tracks=tracks)
         self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
         self._stream.thread_type = "AUTO"
         self._rate = nominal_rate(
             self._stream.average_rate, self._stream.base_rate, self._stream.guessed_rate
         )
         self._time_base = self._stream.time_base or 1 / self._rate
+        self.seconds = Fraction(self._container.duration or 0, av.time_base) or None
         self._pictures = self._decode()
         self._first: VideoFrame | None = None
 
@@ -171,6 +185,7 @@ class _Pass:
         components = first.format.components
         if any(component.is_alpha for component in components):
             self.notes.append("transparency is dropped")
+        self.about = read_about(self._container, first)
         return VideoInfo(
             width=first.width,
             height=first.height,
@@ -184,9 +199,31 @@ class _Pass:
             field_order=self._stream.codec_context.field_order,
         )
 
-    def frames(self) -> Generator[Frame]:
+    def _carry(self, *, tracks: bool) -> None:
+        """Decide which streams are read beside the video."""
+        infos = carriable(self._container.streams)[0] if tracks else []
+        self.streams = tuple(infos)
+        indices = {each.index for each in infos}
+        self._others = [each for each in self._container.streams if each.index in indices]
+        self._held: deque[Packet[Stream]] = deque()  # read before anybody asked for them
+        self._coder: TrackCoder | None = None
+        self.skipped = tuple(
+            _stream_name(each)
+            for each in self._container.streams
+            if each is not self._stream and each.index not in indices and not _is_chapters(each)
+        )
+
+    def frames(self, tracks: TrackCoder | None = None) -> Generator[Frame]:
         """Yield the frames, converted and timed; release the file at the end."""
         reformatter = VideoReformatter()
+        if tracks is None:
+            self._others = []
+        else:
+            self._coder = tracks
+            with self._reading(lambda: "its sound cannot be decoded"):
+                tracks.begin(list(self._container.streams))
+                while self._held:
+                    tracks.feed(self._held.popleft())
         for picture, ticks in self.pictures():
             with self._reading(lambda: f"frame {self._count - 1} cannot be converted to RGB"):
                 rgb = to_rgb(picture, reformatter)
@@ -212,11 +249,11 @@ class _Pass:
 
     def _decode(self) -> Generator[VideoFrame]:
         """Yield decoded pictures, deinterlaced from the first interlaced one on."""
-        deinterlacer: _Deinterlacer | None = None
+        deinterlacer: Deinterlacer | None = None
         for picture in self._stored_pictures():
             if deinterlacer is None and picture.interlaced_frame:
                 self.notes.append("interlaced video is deinterlaced, one frame for two fields")
-                deinterlacer = _Deinterlacer(picture, self._time_base)
+                deinterlacer = Deinterlacer(picture, self._time_base)
             if deinterlacer is None:
                 yield picture
                 continue
@@ -252,18 +289,29 @@ class _Pass:
                 yield picture
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux(self._stream, *self._others)
         number = 0  # the decoder is some frames behind
         while True:
             with self._reading(lambda: f"frame {self._count} cannot be read"):
                 packet = next(packets, None)
             if packet is None:
                 return
+            if packet.stream is not self._stream:
+                self._pass_on(packet)
+                continue
             if packet.is_corrupt:
                 self._check_truncation(number)
                 self._note_damage()
             number += 1
-            yield packet
+            yield cast("Packet[VideoStream]", packet)
+
+    def _pass_on(self, packet: Packet[Stream]) -> None:
+        if self._coder is None:
+            if self._others:
+                self._held.append(packet)
+            return
+        with self._reading(lambda: f"the sound near frame {self._count} cannot be coded"):
+            self._coder.feed(packet)
 
     def _check_truncation(self, number: int) -> None:
         """Raise for an incomplete frame of a container that has an index of its frames.
@@ -327,41 +375,16 @@ class _Pass:
         return quarter
 
 
-class _Deinterlacer:
-    """FFmpeg's bwdif, one frame out for one frame in, two pictures late."""
-
-    def __init__(self, first: VideoFrame, time_base: Fraction) -> None:
-        self._times: deque[tuple[int | None, int]] = deque()
-        self._graph = Graph()
-        nodes = [
-            self._graph.add_buffer(
-                width=first.width, height=first.height, format=first.format, time_base=time_base
-            ),
-            self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced"),
-            self._graph.add("buffersink"),
-        ]
-        self._graph.link_nodes(*nodes).configure()
-
-    def push(self, picture: VideoFrame | None) -> list[VideoFrame]:
-        """Feed a picture, None at the end; return those that are ready, with their own times."""
-        if picture is not None:
-            self._times.append((picture.pts, picture.duration))
-        self._graph.vpush(picture)
-        ready: list[VideoFrame] = []
-        while True:
-            try:
-                done = self._graph.vpull()
-            except (av.BlockingIOError, av.EOFError):
-                return ready
-            done.pts, done.duration = self._times.popleft()
-            ready.append(done)
-
-
 def _stream_name(stream: Stream) -> str:
     # Streams without a decoder have no context, whatever the stub says.
     context: CodecContext | None = stream.codec_context
     codec = context.name if context is not None else stream.name or "unknown"
     return f"{stream.type} {codec}"
+
+
+def _is_chapters(stream: Stream) -> bool:
+    """Whether a stream is how mov and mp4 keep chapters, which are read as such."""
+    return stream.type == "data" and bool(stream.container.chapters())
 
 
 def _is_pipe(path: Path) -> bool:
