@@ -31,10 +31,11 @@ from gencodec.errors import (
 if TYPE_CHECKING:
     from gencodec.codec import Video, decode, encode
     from gencodec.codec import open_video as open  # noqa: A004
-    from gencodec.inspection import Info, VerifyResult, info, verify
+    from gencodec.inspection import Info, info
     from gencodec.progress import Progress
     from gencodec.rate import Target
     from gencodec.results import DecodeResult, EncodeResult
+    from gencodec.verification import VerifyResult, verify
 
 __version__ = "0.1.0"
 
@@ -72,13 +73,13 @@ _LAZY = {
     "Info": ("gencodec.inspection", "Info"),
     "Progress": ("gencodec.progress", "Progress"),
     "Target": ("gencodec.rate", "Target"),
-    "VerifyResult": ("gencodec.inspection", "VerifyResult"),
+    "VerifyResult": ("gencodec.verification", "VerifyResult"),
     "Video": ("gencodec.codec", "Video"),
     "decode": ("gencodec.codec", "decode"),
     "encode": ("gencodec.codec", "encode"),
     "info": ("gencodec.inspection", "info"),
     "open": ("gencodec.codec", "open_video"),
-    "verify": ("gencodec.inspection", "verify"),
+    "verify": ("gencodec.verification", "verify"),
 }
 
 

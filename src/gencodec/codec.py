@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from gencodec.carried import About
+from gencodec.concealing import Conceal
 from gencodec.container import SIGNATURE
 from gencodec.container import Limits as ContainerLimits
 from gencodec.decoding import Decoder
@@ -42,7 +43,7 @@ from gencodec.packs import find_pack
 from gencodec.packs.models import Defaults, load_models
 from gencodec.progress import Report
 from gencodec.rate import Target
-from gencodec.results import DecodeResult, EncodeResult, encode_result
+from gencodec.results import DecodeResult, EncodeResult, decode_result, encode_result
 from gencodec.showing import write_shown
 
 _GROUP_PIXELS = 1 << 27  # of a group by default: 129 frames of 720p, 61 of 1080p
@@ -122,6 +123,7 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
     overwrite: bool = False,
     max_pixels: int | None = None,
     pack_dirs: Sequence[Path] = (),
+    conceal: Conceal | None = None,
     on_progress: Report | None = None,
 ) -> DecodeResult:
     """Turn a .gnv file back into a video.
@@ -138,6 +140,8 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
         overwrite: replace an existing output.
         max_pixels: width x height that is refused above.
         pack_dirs: folders searched for packs before the usual places.
+        conceal: go on behind damage, with "freeze", "base" or "skip" in place of what is lost
+            (see `gencodec.concealing`); None: damage is an error.
         on_progress: told about every group.
 
     Raises:
@@ -156,7 +160,12 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
             else ContainerLimits(pixels_per_frame=max_pixels)
         )
         decoder = Decoder(
-            stream, execution, steps=0 if base else steps, pack_dirs=pack_dirs, limits=limits
+            stream,
+            execution,
+            steps=0 if base else steps,
+            pack_dirs=pack_dirs,
+            limits=limits,
+            conceal=conceal,
         )
         with _output_path(output, inputs, overwrite=overwrite) as path:
             records = decoder.records(start, end)
@@ -170,21 +179,13 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
                 written = write_shown(decoder, shown, sink, start, end)
                 if not written.frames:
                     raise _nothing_shown(decoder, partial=partial)
-    complete = decoder.reader.complete or partial
-    warnings = [*decoder.warnings, *decoder.separator.warnings, *sink.lost]
-    if not complete:
-        warnings.append("the file is cut: frames after the last whole group may be missing")
-    return DecodeResult(
-        frames=written.frames,
-        groups=len(decoder.steps),
-        width=decoder.info.width,
-        height=decoder.info.height,
-        seconds=written.seconds,
-        steps=(min(decoder.steps), max(decoder.steps)),
-        complete=complete,
+    return decode_result(
+        decoder,
+        written,
+        partial=partial,
+        lost=sink.lost,
         device=execution.reason,
-        decode_seconds=time.monotonic() - started,
-        warnings=tuple(warnings),
+        seconds=time.monotonic() - started,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -12,7 +13,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import GroupRecord, Header, Limits, Reader
+from gencodec.concealing import Conceal, Concealer
+from gencodec.container import GroupRecord, Header, IndexEntry, Limits, Reader
 from gencodec.errors import SourceError, UnsupportedError
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
@@ -35,6 +37,7 @@ class Decoder:
         separator: what the stream carries beside the video; its tracks are complete.
         warnings: what the caller should pass on to people; grows while decoding.
         steps: refinement steps of the groups decoded so far.
+        concealer: what was lost so far; None where damage is an error.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Decoder:
         steps: int | None = None,
         pack_dirs: Sequence[Path] = (),
         limits: Limits | None = None,
+        conceal: Conceal | None = None,
     ) -> None:
         """Read the first header and load its pack.
 
@@ -54,8 +58,15 @@ class Decoder:
             steps: refinement steps instead of each group's own; 0 shows the base.
             pack_dirs: searched for packs before the usual places.
             limits: of the reader.
+            conceal: go on behind damage, and show this in its place; None: damage is an error.
         """
-        self.reader = Reader(stream, limits=limits or Limits())
+        self.reader = Reader(
+            stream,
+            limits=limits or Limits(),
+            recover=conceal is not None,
+            damaged=conceal == "base",
+        )
+        self.concealer = None if conceal is None else Concealer(self.reader, conceal)
         self.info = video_info(self.reader.header)
         self.warnings: list[str] = []
         self.steps: list[int] = []
@@ -78,9 +89,8 @@ class Decoder:
             yield from self._in_order()
             return
         low, high = self._ticks(start), self._ticks(end)
-        try:
-            entries = self.reader.index()
-        except SourceError:  # a pipe: read all, use what is wanted
+        entries = self._entries()
+        if entries is None:
             yield from self._from_pipe(low, high)
             return
         for entry, after in pairwise(entries):
@@ -95,6 +105,12 @@ class Decoder:
                 yield record
                 for unit in units:
                     self.separator.take(unit)
+
+    def _entries(self) -> list[IndexEntry] | None:
+        """Return where the groups are; None if they are to be met in order."""
+        with suppress(SourceError):  # of a pipe: read all, use what is wanted
+            return None if self.concealer else self.reader.index()
+        return None
 
     def _passing(self) -> Iterator[GroupRecord]:
         """Yield the groups to come; what stands between them goes to the separator."""
@@ -116,7 +132,9 @@ class Decoder:
             ticks = self._clock.ticks(record)
             if _overlaps(ticks, low, high):
                 yield record
-            elif high is not None and ticks[0] >= high:
+            elif self.concealer is not None:
+                self.concealer.passed(record, ticks)
+            if high is not None and ticks[0] >= high:
                 return
 
     def frames(
@@ -130,20 +148,31 @@ class Decoder:
         low, high = self._ticks(start), self._ticks(end)
         count = 0
         held: Frame | None = None  # until it is known whether it is the last one
-        for record in records:
-            for frame in self._group(record):
+        for record in chain(records, [None]):
+            for frame in self._shown(record, to_end=high is None):
                 if (low is None or frame.ticks >= low) and (high is None or frame.ticks < high):
                     count += 1
                     if held is not None:
                         yield held
                     held = frame
-            if on_progress is not None:
+            if on_progress is not None and record is not None:
                 on_progress(Progress(stage="decode", frames=count, group=record.number + 1))
         if held is not None:
             yield replace(held, duration=self.reader.last_duration if high is None else 0)
 
+    def _shown(self, record: GroupRecord | None, *, to_end: bool) -> Iterator[Frame]:
+        """Yield the frames of a group and what takes the place of lost ones; None: the end."""
+        if self.concealer is None:
+            yield from self._group(record) if record else ()
+        elif record is not None:
+            yield from self.concealer.group(record, self._clock.ticks(record), self._group)
+        elif to_end:
+            yield from self.concealer.end()
+
     def refinement_steps(self, record: GroupRecord) -> int:
         """Return the refinement steps that a group gets."""
+        if record.damaged:
+            return 0
         models = self._pack(self.reader.parts[record.part].header)
         return GroupCoder(models).refinement_steps(record, self._wanted)
 
@@ -159,10 +188,12 @@ class Decoder:
         stride = models.autoencoder.stride
         shape = latent_shape(record.frames, header.height, header.width, stride)
         coder = GroupCoder(models)
-        self.steps.append(coder.refinement_steps(record, self._wanted))
+        wanted = 0 if record.damaged else self._wanted
+        steps = coder.refinement_steps(record, wanted)
         coded = coder.decode(record, shape)
+        self.steps.append(steps)
         latents = coder.refine(
-            coded, record, tile_plan(header), seed=header.noise_seed, steps=self._wanted
+            coded, record, tile_plan(header), seed=header.noise_seed, steps=wanted
         )
         if latents is None and self.steps[-1] > 0:
             self.warnings.append(f"group {record.number}: refinement failed, shown without it")

@@ -83,7 +83,10 @@ class GroupCoder:
             models.exact.prior, models.exact.tables, shape[1:], record.payload, digest=record.digest
         )
         symbols = [decoder.decode_frame(pair.of(t))[0] for t in range(shape[0])]
-        decoder.finish()  # before anything is made of the symbols
+        if (
+            not record.damaged
+        ):  # else they are not what was written, and were asked for all the same
+            decoder.finish()  # before anything is made of the symbols
         return models.transform.decode(symbols, pair)
 
     def refinement_steps(self, record: GroupRecord, wanted: int | None) -> int:

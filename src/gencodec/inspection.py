@@ -25,12 +25,12 @@ from gencodec.container import (
     parse_packets,
     parse_track,
 )
-from gencodec.errors import FormatError, SourceError, UnsupportedError
-from gencodec.geometry import group_quality, latent_shape
-from gencodec.packs import find_pack, list_packs
-from gencodec.packs.prior import ExactPack, load_exact
-from gencodec.progress import Progress, Report
-from gencodec.symbols import GroupDecoder
+from gencodec.errors import (
+    FormatError,
+    SourceError,
+)
+from gencodec.geometry import group_quality
+from gencodec.packs import list_packs
 
 _QUALITIES = 64  # of the format
 _PROFILES = {1: "gnvc-vd", 2: "gvc"}
@@ -122,17 +122,6 @@ class Info:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyResult:
-    """What a verification went through."""
-
-    groups: int
-    frames: int
-    symbols: int
-    bytes: int
-    complete: bool
-
-
 @contextmanager
 def open_stream(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
     """Lend a file, "-" (standard input) or an open stream for reading.
@@ -167,7 +156,7 @@ def info(source: str | Path | BinaryIO) -> Info:
         reader = Reader(stream)
         counted = _Counted(reader)
         rows = [counted.row(each) for each in counted.groups()]
-        total = _size(stream, counted.end)
+        total = stream_size(stream, counted.end)
         header = reader.header
     frames = counted.frames
     seconds = counted.seconds
@@ -261,7 +250,7 @@ class _Counted:
         last = record.ticks[-1] + header.frame_ticks
         self.seconds = self._before + (last - header.start_tick) * header.time_base
         start = self._before + (record.ticks[0] - header.start_tick) * header.time_base
-        block = _block(record)
+        block = read_block(record)
         return GroupInfo(
             index=record.number,
             offset=record.offset,
@@ -292,7 +281,8 @@ def _track_info(track: Track) -> TrackInfo:
     )
 
 
-def _block(record: GroupRecord) -> GnvcVdBlock | None:
+def read_block(record: GroupRecord) -> GnvcVdBlock | None:
+    """Return the settings of a `gnvc-vd` group; None of another coder's."""
     if record.coder != CODER_GNVC_VD:
         return None
     return GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
@@ -302,7 +292,7 @@ def _anchor(block: GnvcVdBlock) -> int:
     return group_quality(block.quality, block.anchor_offset, _QUALITIES).anchor
 
 
-def _size(stream: BinaryIO, read: int) -> int:
+def stream_size(stream: BinaryIO, read: int) -> int:
     """Return the bytes of the whole stream; of a pipe, those up to the last group."""
     return stream.seek(0, 2) if stream.seekable() else read
 
@@ -313,66 +303,3 @@ def _reference(header: Header) -> PackReference:
         sha256 = header.main_pack.hex()
     name = next((pack.name for pack in list_packs() if pack.sha256 == sha256), None)
     return PackReference(name=name, sha256=sha256, installed=name is not None)
-
-
-def verify(source: str | Path | BinaryIO, *, on_progress: Report | None = None) -> VerifyResult:
-    """Check every checksum of a file and decode every symbol against the stored digests.
-
-    Raises:
-        FormatError: the first damage found.
-        PackError: the file's pack is not installed; the checksums before it are good.
-    """
-    groups = frames = symbols = end = 0
-    with open_stream(source) as stream:
-        reader = Reader(stream)
-        checker = _SymbolChecker()
-        for record in reader.groups():
-            symbols += checker.check(record, reader.parts[record.part].header)
-            groups, frames = groups + 1, frames + record.frames
-            end = record.offset + record.container_bytes + len(record.payload)
-            if on_progress is not None:
-                on_progress(Progress(stage="verify", frames=frames, group=groups))
-        return VerifyResult(
-            groups=groups,
-            frames=frames,
-            symbols=symbols,
-            bytes=_size(stream, end),
-            complete=reader.complete,
-        )
-
-
-class _SymbolChecker:
-    """Decodes the symbols of groups; loads the integer part of each pack once."""
-
-    def __init__(self) -> None:
-        self._packs: dict[str, ExactPack] = {}
-
-    def check(self, record: GroupRecord, header: Header) -> int:
-        """Decode a group and return its number of symbols; raise as `verify`."""
-        block = _block(record)
-        if block is None:
-            raise UnsupportedError(
-                f"group {record.number}: coder {record.coder} cannot be verified by this version",
-                offset=record.offset,
-            )
-        exact = self._exact(header.main_pack.hex())
-        frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
-        quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
-        try:
-            decoder = GroupDecoder(
-                exact.prior,
-                exact.tables,
-                (shape[0], shape[1]),
-                record.payload,
-                digest=record.digest,
-            )
-            coded = [decoder.decode_frame(quality.of(t)) for t in range(frames)]
-            decoder.finish()
-        except FormatError as error:
-            raise FormatError(f"group {record.number}: {error}", offset=record.offset) from error
-        return sum(y.size + z.size for y, z in coded)
-
-    def _exact(self, sha256: str) -> ExactPack:
-        if sha256 not in self._packs:
-            self._packs[sha256] = load_exact(find_pack(sha256))
-        return self._packs[sha256]

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from gencodec.container import Damage, named_groups
+from gencodec.decoding import Decoder
 from gencodec.encoding import Encoded
 from gencodec.frames import FrameSource
 from gencodec.rate import TOLERANCE, Target
+from gencodec.showing import Written
+
+_LISTED = 20  # places of damage that a warning each is worth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,14 @@ class EncodeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeResult:
-    """What a decode wrote and how it went; `steps` is the lowest and highest number used."""
+    """What a decode wrote and how it went; `steps` is the lowest and highest number used.
+
+    Attributes:
+        complete: nothing of what was asked for is missing.
+        lost_groups: [part, number] of each group that is not shown as it was.
+        concealed_frames: shown in their place.
+        damages: stretches of the file that could not be used: offset, bytes, reason.
+    """
 
     frames: int
     groups: int
@@ -66,6 +78,9 @@ class DecodeResult:
     seconds: Fraction
     steps: tuple[int, int]
     complete: bool
+    lost_groups: tuple[tuple[int, int], ...]
+    concealed_frames: int
+    damages: tuple[Damage, ...]
     device: str
     decode_seconds: float
     warnings: tuple[str, ...]
@@ -110,3 +125,54 @@ def encode_result(
         encode_seconds=0.0,
         warnings=tuple(warnings),
     )
+
+
+def decode_result(
+    decoder: Decoder,
+    written: Written,
+    *,
+    partial: bool,
+    lost: Sequence[str],
+    device: str,
+    seconds: float,
+) -> DecodeResult:
+    """Put together what is known when a video is written.
+
+    Args:
+        decoder: at its end.
+        written: what came out.
+        partial: only a part of the video was asked for.
+        lost: tracks that the output could not hold.
+        device: what the networks ran on.
+        seconds: wall time.
+    """
+    reader, concealer = decoder.reader, decoder.concealer
+    groups = concealer.groups if concealer else []
+    damages = [*reader.damages, *(concealer.damages if concealer else [])]
+    complete = (reader.complete or partial) and not groups and not damages
+    warnings = [*decoder.warnings, *decoder.separator.warnings, *lost]
+    warnings += [_lost_bytes(damage) for damage in damages[:_LISTED] if damage.bytes]
+    concealed = concealer.frames if concealer else 0
+    if groups:
+        warnings.append(f"{named_groups(groups)} lost, {concealed} frames shown in their place")
+    if not complete and not damages:
+        warnings.append("the file is cut: frames after the last whole group may be missing")
+    return DecodeResult(
+        frames=written.frames,
+        groups=len(decoder.steps),
+        width=decoder.info.width,
+        height=decoder.info.height,
+        seconds=written.seconds,
+        steps=(min(decoder.steps), max(decoder.steps)),
+        complete=complete,
+        lost_groups=tuple(groups),
+        concealed_frames=concealed,
+        damages=tuple(damages),
+        device=device,
+        decode_seconds=seconds,
+        warnings=tuple(warnings),
+    )
+
+
+def _lost_bytes(damage: Damage) -> str:
+    return f"{damage.bytes} bytes at {damage.offset} cannot be used: {damage.reason}"

@@ -168,7 +168,8 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
 
     for module, names in (
         ("codec", ("encode", "decode")),
-        ("inspection", ("info", "verify")),
+        ("inspection", ("info",)),
+        ("verification", ("verify",)),
         ("training", ("train",)),
     ):
         fake = ModuleType(f"gencodec.{module}")

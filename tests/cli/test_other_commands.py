@@ -37,6 +37,7 @@ def test_decode_passes_every_option(gencodec: Gencodec, library: Library) -> Non
         "overwrite": False,
         "max_pixels": 8_000_000,
         "pack_dirs": (Path("a"), Path("b")),
+        "conceal": None,
     }
     assert outcome.stderr.splitlines() == [
         "out.mp4: 300 frames, 640x360, 0:10.01",

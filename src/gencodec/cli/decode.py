@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -18,11 +20,10 @@ from gencodec.cli.options import (
     overwrite_options,
 )
 from gencodec.cli.values import PIXELS, SECONDS
-from gencodec.errors import IncompleteError
+from gencodec.errors import FormatError, IncompleteError, TruncatedError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from gencodec.concealing import Conceal
     from gencodec.results import DecodeResult
 
 _EPILOG = """\b
@@ -33,7 +34,9 @@ Examples:
   gencodec decode in.gnv -o frames/                     PNG, one a frame
   gencodec decode in.gnv -o - | ffplay -                y4m
 
-Exit code 7: all there is was decoded, but the end of the file is missing.
+  gencodec decode damaged.gnv -o out.mp4 --recover --conceal skip
+
+Exit code 7: all there is was decoded, but parts of the file are damaged or missing.
 """
 
 
@@ -44,6 +47,8 @@ class _Options(TypedDict):
     steps: int | None
     start: Fraction | None
     end: Fraction | None
+    recover: bool
+    conceal: Conceal | None
     max_pixels: int | None
     pack_dirs: tuple[Path, ...]
     device: str
@@ -66,6 +71,13 @@ class _Options(TypedDict):
 @click.option("--base", is_flag=True, help="Skip the refinement: a fast, softer preview.")
 @click.option("--start", type=SECONDS, help="First moment to decode: 62.5, 1:02.5.")
 @click.option("--end", type=SECONDS, help="Moment to stop at.")
+@click.option("--recover", is_flag=True, help="Go on behind damage; tell what is lost.")
+@click.option(
+    "--conceal",
+    type=click.Choice(["freeze", "base", "skip"]),
+    help="With --recover, show in place of what is lost: the frame before it, what its damaged "
+    "bytes give, or nothing.  [default: freeze]",
+)
 @json_option
 @click.option(
     "--pack-dir",
@@ -96,7 +108,7 @@ def decode(console: Console, **given: Unpack[_Options]) -> int:
     paths.check_input(source)
     overwrite = paths.may_replace(console, output, source, yes=given["yes"], no=given["no"])
     stdout_taken = output == paths.STREAM
-    with console.watch(stdout_taken=stdout_taken) as report:
+    with _advice(given), console.watch(stdout_taken=stdout_taken) as report:
         from gencodec.codec import decode as decode_video
 
         result = decode_video(
@@ -111,12 +123,25 @@ def decode(console: Console, **given: Unpack[_Options]) -> int:
             overwrite=overwrite,
             max_pixels=given["max_pixels"],
             pack_dirs=given["pack_dirs"],
+            conceal=given["conceal"] or ("freeze" if given["recover"] else None),
             on_progress=report,
         )
     console.result(
         result, _summary(result, output), as_json=given["as_json"], stdout_taken=stdout_taken
     )
     return 0 if result.complete else IncompleteError.exit_code
+
+
+@contextmanager
+def _advice(given: _Options) -> Iterator[None]:
+    """Add to what is said of damage behind the start of a file what can be done about it."""
+    try:
+        yield
+    except FormatError as error:
+        newer = isinstance(error, (UnsupportedError, TruncatedError))
+        if newer or not error.offset or given["recover"]:
+            raise
+        raise FormatError(f"{error}; --recover shows what is whole") from error
 
 
 def _check(given: _Options) -> None:
@@ -128,6 +153,8 @@ def _check(given: _Options) -> None:
     if given["base"] and given["steps"]:
         raise click.UsageError("--base means no refinement; leave out --steps")
     start, end = given["start"], given["end"]
+    if given["conceal"] is not None and not given["recover"]:
+        raise click.UsageError("--conceal belongs to --recover; add it")
     if end is not None and end <= (start or 0):
         raise click.UsageError(f"--end {text.duration(end)} is not after --start")
 

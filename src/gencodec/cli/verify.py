@@ -28,7 +28,7 @@ def verify(console: Console, *, source: str, as_json: bool) -> int:
     """
     paths.check_input(source)
     with console.watch() as report:
-        from gencodec.inspection import verify as verify_file
+        from gencodec.verification import verify as verify_file
 
         result = verify_file(source, on_progress=report)
     if not result.complete:

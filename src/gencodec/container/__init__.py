@@ -29,7 +29,15 @@ from gencodec.container.layout import (
 )
 from gencodec.container.limits import Limits
 from gencodec.container.reader import Reader
-from gencodec.container.records import Damage, GroupRecord, IndexEntry, Part, Totals, Unit
+from gencodec.container.records import (
+    Damage,
+    GroupRecord,
+    IndexEntry,
+    Part,
+    Totals,
+    Unit,
+    named_groups,
+)
 from gencodec.container.writer import Writer
 
 __all__ = [
@@ -55,6 +63,7 @@ __all__ = [
     "Unit",
     "Version",
     "Writer",
+    "named_groups",
     "pack_about",
     "pack_packets",
     "pack_track",

@@ -49,11 +49,13 @@ class BodyError(FormatError):
 
     Attributes:
         size: bytes of the unit as its header tells.
+        group: the unit if it is a group, with a body that is not what was written.
     """
 
     def __init__(self, message: str, *, offset: int, size: int) -> None:
         super().__init__(message, offset=offset)
         self.size = size
+        self.group: RawUnit | None = None
 
 
 def pack_unit(code: bytes, payload: bytes) -> bytes:
@@ -130,8 +132,8 @@ def _read_group(window: Window, limits: Limits) -> RawUnit:
             f"is {limits.body_bytes} (Limits.body_bytes)"
         )
     body = window.take(group.body_bytes)
-    _require_crc(window, f"group {group.number}")
-    return RawUnit(
+    damage = _crc_error(window, f"group {group.number}")
+    raw = RawUnit(
         type=GROUP,
         offset=window.mark,
         size=window.offset - window.mark,
@@ -139,6 +141,10 @@ def _read_group(window: Window, limits: Limits) -> RawUnit:
         group=group,
         block=block,
     )
+    if damage is not None:
+        damage.group = raw
+        raise damage
+    return raw
 
 
 def _require_check(window: Window, name: str) -> None:
@@ -148,11 +154,18 @@ def _require_check(window: Window, name: str) -> None:
 
 
 def _require_crc(window: Window, name: str) -> None:
+    if (error := _crc_error(window, name)) is not None:
+        raise error
+
+
+def _crc_error(window: Window, name: str) -> BodyError | None:
+    """Take the crc of a unit and return what is wrong with it."""
     expected = window.crc()
     stored = int.from_bytes(window.take(CRC_BYTES), "little")
-    if stored != expected:
-        raise BodyError(
-            f"{name} is damaged: its bytes have CRC-32 {expected:08x}, the file says {stored:08x}",
-            offset=window.mark,
-            size=window.offset - window.mark,
-        )
+    if stored == expected:
+        return None
+    return BodyError(
+        f"{name} is damaged: its bytes have CRC-32 {expected:08x}, the file says {stored:08x}",
+        offset=window.mark,
+        size=window.offset - window.mark,
+    )

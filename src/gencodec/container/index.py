@@ -5,7 +5,8 @@ It is a cache: everything in it stands in the group units too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
@@ -27,7 +28,7 @@ from gencodec.container.layout import (
 from gencodec.container.limits import Limits
 from gencodec.container.records import GroupRecord, IndexEntry, Part
 from gencodec.container.window import Window
-from gencodec.errors import FormatError, LimitError
+from gencodec.errors import FormatError, LimitError, SourceError
 
 _END_SEARCH_BYTES = UNIT_MAX_BYTES[END] + 16
 
@@ -202,6 +203,22 @@ def read_header(stream: BinaryIO, offset: int, limits: Limits) -> Header:
     header = Header.from_bytes(unit.payload, offset=unit.offset)
     limits.check_frame(header.width, header.height)
     return header
+
+
+@contextmanager
+def elsewhere(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Lend a stream for seeking; it is where it was when the block ends.
+
+    Raises:
+        SourceError: it cannot seek.
+    """
+    if not stream.seekable():
+        raise SourceError("a pipe cannot seek; save it as a file first")
+    place = stream.tell()
+    try:
+        yield stream
+    finally:
+        stream.seek(place)
 
 
 def _expect(window: Window, code: bytes, limits: Limits) -> RawUnit:

@@ -25,6 +25,8 @@ class Progress:
     digest: int = 0
     index_bytes: int = 0  # of INDX, once it was there
     last_duration: int = 0  # ticks, once END! told it
+    told_groups: int = 0  # of the part, once END! told it
+    told_frames: int = 0  # likewise
     ended: bool = False
     gaps: bool = False  # groups are missing, so that the totals cannot be compared
 
@@ -54,7 +56,7 @@ class Progress:
         self.frames = (first if constant else self.frames) + record.frames
         self.end_tick = record.ticks[-1] + 1
         self.digest = crc(record.digest.to_bytes(4, "little"), self.digest)
-        self.gaps |= missing > 0
+        self.gaps |= missing > 0 or record.damaged
         return f"groups {last} to {record.number - 1} are missing" if missing else ""
 
     def finish(self, unit: RawUnit, *, recovering: bool) -> str:
@@ -73,6 +75,7 @@ class Progress:
             raise FormatError(f"{cursor.left} needless bytes in END!", offset=cursor.offset)
         self.ended = True
         self.last_duration = trailer.last_duration
+        self.told_groups, self.told_frames = trailer.groups, trailer.frames
         if trailer.groups > self.groups:
             self.gaps = True
             return f"groups {self.groups} to {trailer.groups - 1} are missing"

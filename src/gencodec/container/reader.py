@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from io import SEEK_END
 from typing import BinaryIO
 
 from gencodec.container.framing import GROUP, BodyError, RawUnit, read_unit
 from gencodec.container.groups import decode_group
-from gencodec.container.index import read_indices
+from gencodec.container.index import elsewhere, read_indices
 from gencodec.container.layout import (
     END,
     HEAD,
@@ -40,7 +40,6 @@ from gencodec.container.window import Window
 from gencodec.errors import (
     FormatError,
     LimitError,
-    SourceError,
     TruncatedError,
     UnsupportedError,
 )
@@ -65,7 +64,12 @@ class Reader:
     """
 
     def __init__(
-        self, stream: BinaryIO, *, limits: Limits = _NO_LIMITS_NAMED, recover: bool = False
+        self,
+        stream: BinaryIO,
+        *,
+        limits: Limits = _NO_LIMITS_NAMED,
+        recover: bool = False,
+        damaged: bool = False,
     ) -> None:
         """Read the first header.
 
@@ -73,6 +77,7 @@ class Reader:
             stream: open for reading, at the start of the file; need not seek.
             limits: larger things give a `LimitError`.
             recover: go on behind damage and list it, instead of raising.
+            damaged: when recovering, give also groups whose body is damaged, marked as such.
 
         Raises:
             FormatError: this is not a .gnv stream; when recovering: it has no header anywhere.
@@ -84,7 +89,7 @@ class Reader:
         self.parts: list[Part] = []
         self.damages: list[Damage] = []
         self._stream = stream
-        self._recover = recover
+        self._recover, self._damaged = recover, damaged
         self._origin = stream.tell() if stream.seekable() else 0
         self._window = Window(stream, offset=self._origin)
         self._now: Progress | None = None
@@ -119,6 +124,14 @@ class Reader:
         False until `records` or `groups` is through, or `index` has found the end of all parts.
         """
         return self._complete
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        """Groups and frames that the last part lost behind its last group, as its end tells."""
+        now = self._now
+        if now is None or not now.ended:
+            return 0, 0
+        return max(0, now.told_groups - now.groups), max(0, now.told_frames - now.frames)
 
     @property
     def last_duration(self) -> int:
@@ -159,7 +172,7 @@ class Reader:
                 return None
             self._raise_unless_recovering(error)
             self._resync(error)
-            return None
+            return self._damaged_group(error)
         try:
             return self._accept(raw)
         except (UnsupportedError, LimitError):
@@ -229,9 +242,9 @@ class Reader:
             raise FormatError(f"{name} follows INDX, only END! may", offset=raw.offset)
         return now
 
-    def _group(self, raw: RawUnit, now: Progress) -> GroupRecord:
+    def _group(self, raw: RawUnit, now: Progress, *, damaged: bool = False) -> GroupRecord:
         header = now.part.header
-        record = decode_group(raw, header, part=now.number)
+        record = replace(decode_group(raw, header, part=now.number), damaged=damaged)
         self.limits.check_group(header.width, header.height, record.frames)
         self._gap(raw.offset, now.follow(record, raw.group.first if raw.group else 0))
         return record
@@ -284,6 +297,16 @@ class Reader:
         read = self._window.offset - self._origin
         return self._wasted_bytes > _PATIENCE * read + 2 * self.limits.body_bytes
 
+    def _damaged_group(self, error: Exception) -> GroupRecord | None:
+        """Return a group whose body alone is damaged, if it is wanted and fits its place."""
+        raw = error.group if isinstance(error, BodyError) and self._damaged else None
+        whole = raw is not None and self._window.offset >= raw.offset + raw.size
+        if raw is None or not whole or self._now is None:
+            return None
+        with suppress(FormatError, LimitError):
+            return self._group(raw, self._inside(raw), damaged=True)
+        return None
+
     def _note(self, offset: int, size: int, error: Exception) -> None:
         """List damage, unless a scan has; a stretch that continues the last one joins it."""
         if self._scanned:
@@ -308,7 +331,7 @@ class Reader:
         """
         if self._recover:
             return self.scan()
-        with self._elsewhere() as stream:
+        with elsewhere(self._stream) as stream:
             end = stream.seek(0, SEEK_END)
             found = read_indices(stream, origin=self._origin, end=end, limits=self.limits)
         if found is None:
@@ -320,12 +343,12 @@ class Reader:
 
     def scan(self) -> list[IndexEntry]:
         """Return where the groups are by reading and checking the whole file; raise as `index`."""
-        with self._elsewhere() as stream:
+        with elsewhere(self._stream) as stream:
             stream.seek(self._origin)
             reader = Reader(stream, limits=self.limits, recover=self._recover)
             entries = []
             for record in reader.groups():
-                entries.append(_entry(record))
+                entries.append(IndexEntry.of(record))
                 if len(entries) > self.limits.groups:
                     raise LimitError(f"more than {self.limits.groups} groups (Limits.groups)")
         self.parts[:] = reader.parts
@@ -347,7 +370,7 @@ class Reader:
             SourceError: the stream cannot seek.
             FormatError: the group is damaged, or is not where the index says.
         """
-        with self._elsewhere() as stream:
+        with elsewhere(self._stream) as stream:
             stream.seek(entry.offset)
             window = Window(stream, offset=entry.offset)
             record = self._found(read_unit(window, self.limits), entry)
@@ -365,7 +388,7 @@ class Reader:
             raise FormatError(f"no group {entry.number} where the index says", offset=entry.offset)
         record = decode_group(raw, header, part=entry.part)
         self.limits.check_group(header.width, header.height, record.frames)
-        if _entry(record) != entry:
+        if IndexEntry.of(record) != entry:
             raise FormatError(
                 f"found group {record.number} of {record.frames} frames from tick "
                 f"{record.ticks[0]}, the index says group {entry.number} of {entry.frames} from "
@@ -374,29 +397,6 @@ class Reader:
             )
         return record
 
-    @contextmanager
-    def _elsewhere(self) -> Iterator[BinaryIO]:
-        """Lend the stream and put it back where the reading of units goes on."""
-        if not self._stream.seekable():
-            raise SourceError("a pipe cannot seek; save it as a file first")
-        place = self._stream.tell()
-        try:
-            yield self._stream
-        finally:
-            self._stream.seek(place)
-
 
 def _unit(raw: RawUnit, part: int) -> Unit:
     return Unit(type=raw.type, payload=raw.payload, offset=raw.offset, bytes=raw.size, part=part)
-
-
-def _entry(record: GroupRecord) -> IndexEntry:
-    return IndexEntry(
-        part=record.part,
-        number=record.number,
-        offset=record.offset,
-        frames=record.frames,
-        first_tick=record.ticks[0],
-        cut=record.cut,
-        closed=record.closed,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gencodec.container.layout import Header
@@ -19,6 +20,7 @@ class GroupRecord:
     coder_block: bytes = b""  # settings of the coder, as the coder says
     payload: bytes  # coded symbols
     digest: int  # CRC-32 of the decoded integers, as the coder says
+    damaged: bool = False  # its bytes are not those that were written; see `Reader`
     offset: int = field(default=-1, compare=False)  # of the unit in the stream
     container_bytes: int = field(default=0, compare=False)  # of the unit besides the payload
     part: int = field(default=0, compare=False)  # of a chained stream
@@ -57,6 +59,19 @@ class IndexEntry:
     cut: bool
     closed: bool  # can be decoded alone
 
+    @classmethod
+    def of(cls, record: GroupRecord) -> IndexEntry:
+        """Return the entry of a group that was read."""
+        return cls(
+            part=record.part,
+            number=record.number,
+            offset=record.offset,
+            frames=record.frames,
+            first_tick=record.ticks[0],
+            cut=record.cut,
+            closed=record.closed,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -85,3 +100,19 @@ class Totals:
     carried_bytes: int
     groups: int
     frames: int
+
+
+def named_groups(groups: Sequence[tuple[int, int]], most: int = 20) -> str:
+    """Return lost groups as people read them: groups 3, 5 to 8."""
+    runs: list[list[int]] = []
+    for part, number in sorted(set(groups)):
+        if runs and runs[-1][0] == part and runs[-1][2] == number - 1:
+            runs[-1][2] = number
+        else:
+            runs.append([part, number, number])
+    words = [
+        (f"{low}" if low == high else f"{low} to {high}") + (f" of part {part}" if part else "")
+        for part, low, high in runs[:most]
+    ]
+    noun = "group" if len(groups) == 1 else "groups"
+    return f"{noun} {', '.join(words)}{' and more' if len(runs) > most else ''}"

@@ -1,0 +1,112 @@
+"""What is shown where groups are lost: every frame that is left keeps its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from gencodec.container import Damage, GroupRecord, Reader
+from gencodec.errors import FormatError
+from gencodec.frames import Frame
+
+Conceal = Literal["freeze", "base", "skip"]
+"""What takes the place of a lost group.
+
+    freeze    the last frame before it (at the start: the first behind it)
+    base      what its damaged bytes decode to, without refinement, where they do; else freeze
+    skip      nothing; in a file with times the frame before it is shown longer
+"""
+
+_FILLED_SECONDS = 600  # of one gap at most: a damaged time may claim years
+_LISTED_GROUPS = 1 << 16
+
+Decode = Callable[[GroupRecord], Iterator[Frame]]
+
+
+class Concealer:
+    """Decodes what is left of a stream and fills the time between.
+
+    Attributes:
+        groups: (part, number) of lost groups.
+        frames: shown in their place.
+        damages: groups that were read, but do not decode.
+    """
+
+    def __init__(self, reader: Reader, conceal: Conceal) -> None:
+        self._reader = reader
+        self._conceal = conceal
+        self._due: int | None = None  # tick at which the next frame should be shown
+        self._last: Frame | None = None
+        self._waiting: list[int] = []  # ticks to fill once there is a frame
+        self._part, self._number = 0, 0  # of the group to come
+        self.groups: list[tuple[int, int]] = []
+        self.frames = 0
+        self.damages: list[Damage] = []
+
+    def passed(self, record: GroupRecord, ticks: Sequence[int]) -> list[int]:
+        """Note a group that is there; return the ticks of frames lost before it."""
+        known = self._number if record.part == self._part else 0
+        lost = range(known, record.number)[:_LISTED_GROUPS]
+        self.groups += [(record.part, number) for number in lost]
+        self._part, self._number = record.part, record.number + 1
+        header = self._reader.parts[record.part].header
+        begin = self._reader.header.start_tick if self._due is None else self._due
+        self._due = ticks[-1] + header.frame_ticks
+        return self._steps(begin, ticks[0]) if lost else []
+
+    def group(self, record: GroupRecord, ticks: Sequence[int], decode: Decode) -> Iterator[Frame]:
+        """Yield what takes the place of groups lost before this one, then the group.
+
+        Args:
+            record: a group that is there; it may be damaged.
+            ticks: when its frames are shown.
+            decode: makes frames of it; raises FormatError if that fails.
+        """
+        yield from self._frozen(self.passed(record, ticks))
+        if record.damaged:
+            self.groups.append((record.part, record.number))
+        frames = decode(record)
+        try:
+            first = next(frames)
+        except FormatError as error:
+            if not record.damaged:
+                self._fail(record, error)
+            yield from self._frozen(ticks)
+            return
+        self._last = first
+        yield from self._frozen(())
+        yield first
+        for frame in frames:
+            self._last = frame
+            yield frame
+        self.frames += record.frames if record.damaged else 0
+
+    def _fail(self, record: GroupRecord, error: FormatError) -> None:
+        size = record.container_bytes + len(record.payload)
+        reason = f"group {record.number}: {error}"
+        self.groups.append((record.part, record.number))
+        self.damages.append(Damage(offset=record.offset, bytes=size, reason=reason))
+
+    def end(self) -> Iterator[Frame]:
+        """Yield what takes the place of groups lost behind the last one."""
+        groups, frames = self._reader.missing
+        self.groups += [(self._part, self._number + n) for n in range(min(groups, _LISTED_GROUPS))]
+        step = self._reader.parts[-1].header.frame_ticks
+        if self._due is not None and frames:
+            yield from self._frozen(self._steps(self._due, self._due + frames * step))
+
+    def _steps(self, begin: int, end: int) -> list[int]:
+        header = self._reader.header
+        most = int(_FILLED_SECONDS / (header.frame_ticks * header.time_base)) + 1
+        return list(range(begin, end, header.frame_ticks)[:most])
+
+    def _frozen(self, ticks: Sequence[int]) -> Iterator[Frame]:
+        if self._conceal == "skip":
+            return
+        self._waiting += ticks
+        if self._last is None:
+            return
+        waiting, self._waiting = self._waiting, []
+        for tick in waiting:
+            self.frames += 1
+            yield Frame(rgb=self._last.rgb, ticks=tick)

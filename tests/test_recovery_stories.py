@@ -1,0 +1,166 @@
+"""Damage costs what it hits: all other groups come back at their own time, and the loss is told."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gencodec
+from gencodec.container import Reader, Writer
+from gencodec.errors import FormatError
+
+ReadFrames = Callable[[Path], list[tuple[Any, Fraction]]]
+Command = Callable[..., tuple[int, bytes, str]]
+GROUPS = ((0, 9), (9, 18), (18, 27), (27, 29))  # frames of each
+
+
+def offsets(data: bytes) -> list[tuple[int, int]]:
+    """Return offset and bytes of each group."""
+    found = Reader(io.BytesIO(data)).groups()
+    return [(each.offset, each.container_bytes + len(each.payload)) for each in found]
+
+
+def flipped(data: bytes, group: int) -> bytes:
+    """Flip a bit in the payload of a group."""
+    offset, size = offsets(data)[group]
+    at = offset + size - 6
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+
+
+def without(data: bytes, group: int) -> bytes:
+    offset, size = offsets(data)[group]
+    return data[:offset] + data[offset + size :]
+
+
+def frames_of(data: bytes, conceal: str, folder: Path) -> tuple[gencodec.DecodeResult, list[Any]]:
+    result = gencodec.decode(io.BytesIO(data), folder, conceal=conceal)  # type: ignore[arg-type]
+    from gencodec.frames import open_source
+
+    shown = []
+    for path in sorted(folder.iterdir()):
+        with open_source(path) as picture:
+            shown.append(next(iter(picture.frames())).rgb)
+    return result, shown
+
+
+@pytest.fixture
+def whole(gnv_bytes: bytes, tiny_pack: Path) -> list[Any]:
+    del tiny_pack
+    with gencodec.open(io.BytesIO(gnv_bytes)) as video:
+        return [rgb for rgb, _ in video]
+
+
+@pytest.mark.parametrize("damage", [flipped, without])
+@pytest.mark.parametrize("lost", range(4))
+def test_all_other_groups_come_back_and_the_lost_one_is_frozen(
+    lost: int,
+    damage: Callable[[bytes, int], bytes],
+    gnv_bytes: bytes,
+    whole: list[Any],
+    tmp_path: Path,
+) -> None:
+    result, shown = frames_of(damage(gnv_bytes, lost), "freeze", tmp_path / "out")
+    first, end = GROUPS[lost]
+    still = whole[first - 1] if first else whole[end]
+    expected = [still if first <= n < end else whole[n] for n in range(29)]
+    assert np.array_equal(shown, expected)
+    assert not result.complete
+    assert result.lost_groups == ((0, lost),)
+    assert result.concealed_frames == end - first
+    assert result.damages
+
+
+def test_skipping_keeps_the_times_of_what_is_left(
+    gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path, read_frames: ReadFrames
+) -> None:
+    output = tmp_path / "out.mp4"
+    gencodec.decode(io.BytesIO(flipped(gnv_bytes, 1)), output, conceal="skip")
+    times = [seconds for _, seconds in read_frames(output)]
+    assert times == [Fraction(n, 25) for n in range(29) if not 9 <= n < 18]
+
+
+def test_damaged_bytes_are_shown_when_asked_for(
+    gnv_bytes: bytes, whole: list[Any], tmp_path: Path
+) -> None:
+    result, shown = frames_of(flipped(gnv_bytes, 1), "base", tmp_path / "out")
+    assert result.lost_groups == ((0, 1),)
+    assert len(shown) == 29
+    assert not np.array_equal(shown[9:18], [whole[8]] * 9)
+    assert np.array_equal(shown[18:], whole[18:])
+
+
+def test_a_cut_file_shows_what_is_whole(gnv_bytes: bytes, whole: list[Any], tmp_path: Path) -> None:
+    offset, size = offsets(gnv_bytes)[2]
+    result, shown = frames_of(gnv_bytes[: offset + size // 2], "freeze", tmp_path / "out")
+    assert np.array_equal(shown, whole[:18])
+    assert not result.complete
+
+
+def test_a_payload_that_decodes_to_something_else_is_lost(
+    gnv_bytes: bytes, whole: list[Any], tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    reader, out = Reader(io.BytesIO(gnv_bytes)), io.BytesIO()
+    records = list(reader.groups())
+    with Writer(out, reader.header) as writer:
+        for record in records:
+            wrong = record.number == 2
+            writer.write_group(replace(record, digest=record.digest ^ wrong))
+    result, shown = frames_of(out.getvalue(), "freeze", tmp_path / "out")
+    assert result.lost_groups == ((0, 2),)
+    assert np.array_equal(shown[18:27], [whole[17]] * 9)
+
+
+def test_joining_late_in_a_pipe_shows_the_rest(
+    gnv_bytes: bytes, whole: list[Any], tmp_path: Path
+) -> None:
+    reader, out = Reader(io.BytesIO(gnv_bytes)), io.BytesIO()
+    records = list(reader.groups())
+    with Writer(out, reader.header) as writer:
+        for record in records:
+            writer.write_group(record)
+            writer.repeat_header()
+    late = out.getvalue()[offsets(out.getvalue())[0][0] + 20 :]
+    result, shown = frames_of(late, "skip", tmp_path / "out")
+    assert np.array_equal(shown, whole[9:])
+    assert result.lost_groups == ((0, 0),)
+
+
+def test_a_part_can_be_recovered(gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path) -> None:
+    data = io.BytesIO(flipped(gnv_bytes, 0))
+    output = tmp_path / "out.mp4"
+    result = gencodec.decode(data, output, start=Fraction(18, 25), conceal="freeze")
+    assert result.frames == 11
+    assert result.lost_groups == ((0, 0),)
+
+
+def test_the_command_tells_the_loss_and_exits_with_7(
+    gnv_file: Path, command: Command, tmp_path: Path
+) -> None:
+    gnv_file.write_bytes(flipped(gnv_file.read_bytes(), 2))
+    output = tmp_path / "out.mp4"
+    code, _, told = command("decode", gnv_file, "-o", output)
+    assert (code, output.exists()) == (6, False)
+    assert "--recover" in told
+    code, out, told = command("decode", gnv_file, "-o", output, "--recover", "--json")
+    assert (code, output.exists()) == (7, True)
+    assert "group 2 lost, 9 frames shown in their place" in told
+    record = json.loads(out)
+    assert (record["lost_groups"], record["frames"], record["complete"]) == ([[0, 2]], 29, False)
+    assert record["damages"][0]["reason"].startswith("group 2 is damaged")
+
+
+def test_verify_names_all_damaged_groups(gnv_bytes: bytes, tiny_pack: Path) -> None:
+    offset, size = offsets(gnv_bytes)[1]
+    damaged = flipped(gnv_bytes, 3)
+    damaged = damaged[:offset] + damaged[offset + size :]
+    with pytest.raises(FormatError, match=r"groups 1, 3 cannot be decoded"):
+        gencodec.verify(io.BytesIO(damaged))
