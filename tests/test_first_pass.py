@@ -39,7 +39,7 @@ def group_of(index: int, ticks: Sequence[int]) -> FrameGroup:
 
 def sample(factor: float = 1.0, size: int = 4, coder: Coder | None = None) -> Sample:
     latents = np.full((1, 1, 1, size), factor, np.float32)
-    return Sample(latents, coder or Coder())  # type: ignore[arg-type]
+    return Sample(lambda: latents, coder or Coder())  # type: ignore[arg-type]
 
 
 def regular(count: int, frames: int = 4, step: int = 1) -> Iterator[FrameGroup]:

@@ -38,9 +38,10 @@ from gencodec.frames import (
 )
 from gencodec.inspection import open_stream
 from gencodec.interleaving import Interleaver
-from gencodec.output import atomic_output
+from gencodec.journal import Journal, code_revision, kept
+from gencodec.output import atomic_output, is_stream
 from gencodec.packs import find_pack
-from gencodec.packs.models import Defaults, load_models
+from gencodec.packs.models import Defaults, Models, load_models
 from gencodec.progress import Report
 from gencodec.rate import Target
 from gencodec.results import DecodeResult, EncodeResult, decode_result, encode_result
@@ -65,6 +66,7 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
     overwrite: bool = False,
     max_pixels: int | None = None,
     sound: Sound = Sound(),  # noqa: B008 - frozen
+    resume: bool = True,
     defaults: Mapping[str, Any] | None = None,
     on_progress: Report | None = None,
 ) -> EncodeResult:
@@ -81,6 +83,8 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
         overwrite: replace an existing output file.
         max_pixels: width x height that is refused above.
         sound: what becomes of sound; subtitles, tags and chapters are carried with any.
+        resume: keep finished groups beside the output while it is written, and use those that an
+            interrupted run left; the file is the same. Only where the output is a file.
         defaults: replaces some of the pack's, by name, see `gencodec.packs.models.Defaults`.
         on_progress: told about every group.
 
@@ -98,9 +102,11 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
         models = replace(models, defaults=replace(models.defaults, **(defaults or {})))
         length = _group_frames(gop, models.defaults, video.info)
         interleaver = Interleaver(video, sound, _video_kilobits(video, target))
-        encoder = Encoder(video, models, target, length, on_progress, interleaver)
-        with _output(output, inputs, overwrite=overwrite) as stream:
-            encoded = encoder.run(stream)
+        with _journal(output, models, execution, resume=resume) as journal:
+            encoder = Encoder(video, models, target, length, on_progress, interleaver, journal)
+            within = journal.folder if journal else None
+            with _output(output, inputs, overwrite=overwrite, within=within) as stream:
+                encoded = encoder.run(stream)
         result = encode_result(encoded, video, target, interleaver.notes)
     return replace(
         result,
@@ -299,15 +305,37 @@ def _video_kilobits(video: FrameSource, target: Target) -> float:
 
 
 @contextmanager
+def _journal(
+    output: str | Path | BinaryIO, models: Models, execution: Execution, *, resume: bool
+) -> Iterator[Journal | None]:
+    """Lend the journal of an output; None where there is no place for one."""
+    if (
+        not resume
+        or output == "-"
+        or not isinstance(output, (str, Path))
+        or is_stream(Path(output))
+    ):
+        yield None
+    else:
+        facts = (models.manifest.sha256, models.defaults, execution.reason, execution.version)
+        with kept(Path(output), code_revision() + repr(facts).encode()) as journal:
+            yield journal
+
+
+@contextmanager
 def _output(
-    output: str | Path | BinaryIO, inputs: Sequence[Path], *, overwrite: bool
+    output: str | Path | BinaryIO,
+    inputs: Sequence[Path],
+    *,
+    overwrite: bool,
+    within: Path | None = None,
 ) -> Iterator[BinaryIO]:
     """Lend a binary stream for an output that appears whole or not at all."""
     if output == "-":
         yield sys.stdout.buffer
     elif isinstance(output, (str, Path)):
         with (
-            atomic_output(Path(output), overwrite=overwrite, inputs=inputs) as path,
+            atomic_output(Path(output), overwrite=overwrite, inputs=inputs, within=within) as path,
             path.open("wb", buffering=0) as stream,  # nothing left to flush after a failure
         ):
             yield stream

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from gencodec.errors import UsageError
 from gencodec.frames import CutDetector, FrameGroup, FrameSource, TrackCoder, VideoInfo, groups
 from gencodec.group_coder import CodedGroup, GroupCoder
 from gencodec.interleaving import Interleaver
+from gencodec.journal import Journal
 from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.packs.models import Models
 from gencodec.progress import Progress, Report
@@ -45,9 +47,10 @@ class Encoder:
         group_frames: frames of a group at most.
         on_progress: told about every group.
         interleaver: carries what the source has beside the video; None: nothing.
+        journal: keeps finished groups; None: none are kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two are left out by tests and tools
         self,
         source: FrameSource,
         models: Models,
@@ -55,10 +58,11 @@ class Encoder:
         group_frames: int,
         on_progress: Report | None,
         interleaver: Interleaver | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._source, self._models, self._target = source, models, target
         self._length = group_frames
-        self._interleaver, self._on_progress = interleaver, on_progress
+        self._interleaver, self._on_progress, self._journal = interleaver, on_progress, journal
         self._coder = GroupCoder(models)
         self._pixels = source.info.width * source.info.height
 
@@ -152,7 +156,8 @@ class Encoder:
         return groups(frames, length=self._length, is_cut=CutDetector())
 
     def _sample(self, group: FrameGroup) -> Sample:
-        return Sample(self._models.transform.prepare(group.rgb), self._coder)
+        kept = self._journal.group(group.rgb) if self._journal else None
+        return Sample(partial(self._models.transform.prepare, group.rgb), self._coder, kept)
 
     def _header(self, start_tick: int, *, constant_rate: bool) -> Header:
         tiles = self._models.defaults.tiles

@@ -49,6 +49,11 @@ class Execution:
     dtype: torch.dtype
     reason: str
 
+    @property
+    def version(self) -> str:
+        """Version of the library that computes, with its variant."""
+        return str(torch.__version__)
+
     @classmethod
     def choose(cls, device: str = "auto", *, threads: int | None = None) -> Execution:
         """Pick a device and number format, and set the number of CPU threads.

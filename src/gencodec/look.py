@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from gencodec.frames import FrameGroup, VideoInfo
 from gencodec.group_coder import CodedGroup, GroupCoder
+from gencodec.journal import GroupJournal
 from gencodec.progress import Progress, Report
 from gencodec.rate import FilePlan, find_quality
 from gencodec.transform import Source
@@ -43,17 +44,39 @@ class Look:
 
 
 class Sample:
-    """A group that is ready to be coded: codes it at a quality index at most once."""
+    """A group that is made ready and coded when it has to be, at a quality index at most once."""
 
-    def __init__(self, source: Source, coder: GroupCoder) -> None:
-        self.source = source
-        self._coder = coder
+    def __init__(
+        self, prepare: Callable[[], Source], coder: GroupCoder, journal: GroupJournal | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            prepare: makes the group ready; called at most once.
+            coder: codes it.
+            journal: where it may be found coded, and is kept.
+        """
+        self._prepare: Callable[[], Source] | None = prepare
+        self._source: Source | None = None
+        self._coder, self._journal = coder, journal
         self._coded: dict[int, CodedGroup] = {}
+
+    @property
+    def source(self) -> Source:
+        """The group, ready to be coded."""
+        if self._source is None and self._prepare is not None:
+            self._source, self._prepare = self._prepare(), None
+        if self._source is None:
+            raise TypeError("a group is prepared once")
+        return self._source
 
     def at(self, quality: int) -> CodedGroup:
         """Return the group coded at a quality index."""
         if quality not in self._coded:
-            self._coded[quality] = self._coder.encode(self.source, quality)
+            found = self._journal.find(quality) if self._journal else None
+            self._coded[quality] = found or self._coder.encode(self.source, quality)
+            if self._journal and not found:
+                self._journal.add(quality, self._coded[quality])
         return self._coded[quality]
 
 

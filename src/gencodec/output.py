@@ -28,7 +28,11 @@ _PICTURE = ".png"  # what a folder may hold that an overwriting folder replaces
 
 @contextmanager
 def atomic_output(
-    path: str | Path, *, overwrite: bool, inputs: Iterable[Path] = ()
+    path: str | Path,
+    *,
+    overwrite: bool,
+    inputs: Iterable[Path] = (),
+    within: Path | None = None,
 ) -> Iterator[Path]:
     """Lend a path to write a file or make a folder at; publish it when the block succeeds.
 
@@ -39,6 +43,7 @@ def atomic_output(
         path: the target; a folder is meant if it has no suffix or ends in a slash.
         overwrite: replace an existing file, or a folder that holds nothing but PNG pictures.
         inputs: files that must not be the target.
+        within: a folder beside the target to work in, made if need be; None: a new one.
 
     Yields:
         A path with the target's name, where nothing is yet.
@@ -54,7 +59,7 @@ def atomic_output(
         return
     _refuse_parent(target)
     _refuse_existing(target, overwrite=overwrite, wants_folder=wants_folder)
-    with _scratch_folder(target) as scratch:
+    with _scratch_folder(target, within) as scratch:
         work = scratch / target.name
         try:
             yield work
@@ -118,10 +123,13 @@ def _refuse_folder(target: Path, *, overwrite: bool, wants_folder: bool) -> None
 
 
 @contextmanager
-def _scratch_folder(target: Path) -> Iterator[Path]:
+def _scratch_folder(target: Path, within: Path | None) -> Iterator[Path]:
     """Lend a hidden folder beside the target; remove it with all that is left in it."""
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=".gencodec-", suffix=".partial", dir=target.parent))
+        if within is not None:
+            within.mkdir(exist_ok=True)
+        place = within or target.parent
+        scratch = Path(tempfile.mkdtemp(prefix=".gencodec-", suffix=".partial", dir=place))
     except OSError as error:
         raise _translated(error, target) from error
     try:

@@ -31,6 +31,7 @@ def test_plain_encode_uses_the_defaults(gencodec: Gencodec, library: Library, vi
         "overwrite": False,
         "max_pixels": None,
         "sound": Sound(),
+        "resume": True,
     }
 
 

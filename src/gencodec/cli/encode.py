@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -49,6 +51,7 @@ class _Options(TypedDict):
     pack: str
     gop: int | None
     max_pixels: int | None
+    resume: bool
     device: str
     threads: int | None
     yes: bool
@@ -93,6 +96,12 @@ class _Options(TypedDict):
     help="Frames coded together at most, 4n + 1: longer groups cost less, but seek coarser.",
 )
 @click.option("--max-pixels", type=PIXELS, help="Refuse larger frames: 1920x1080, 8M.")
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    help="Keep finished groups while writing, so that an interrupted encode can go on.  "
+    "[default: resume]",
+)
 @click.option("--force", is_flag=True, help="Write to stdout even if it is a terminal.")
 @console_options
 @click.pass_obj
@@ -104,6 +113,8 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
     paths.check_input(source)
     overwrite = paths.may_replace(console, output, source, yes=given["yes"], no=given["no"])
     stdout_taken = output == paths.STREAM
+    if given["resume"] and not stdout_taken and source != paths.STREAM:
+        console.resume = f"go on with: {shlex.join(['gencodec', *sys.argv[1:]])}"
     with console.watch(stdout_taken=stdout_taken) as report:
         from gencodec.codec import encode as encode_video
         from gencodec.frames import Sound
@@ -120,6 +131,7 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
             overwrite=overwrite,
             max_pixels=given["max_pixels"],
             sound=Sound(mode=mode, kilobits=kilobits),
+            resume=given["resume"],
             on_progress=report,
         )
     console.result(

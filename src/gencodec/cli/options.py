@@ -14,7 +14,16 @@ _Decorated = TypeVar("_Decorated", bound=Callable[..., object])
 _SECTIONS = {
     "Rate (at most one)": ("bpp", "bitrate", "size", "quality"),
     "Model and device": ("pack", "pack_dirs", "device", "threads"),
-    "Expert": ("gop", "max_pixels", "steps", "metrics_dir", "start_from", "force", "debug"),
+    "Expert": (
+        "gop",
+        "max_pixels",
+        "resume",
+        "steps",
+        "metrics_dir",
+        "start_from",
+        "force",
+        "debug",
+    ),
 }
 _COMMON = "Options"
 
