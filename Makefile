@@ -6,10 +6,11 @@ STAMP  := $(VENV)/.installed
 IN     ?=
 CLIPS  ?=
 MINUTES ?= 30
+SECONDS ?= 60
 KEEP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench bench-quick mini vectors clean
+.PHONY: help setup demo test check fix bench bench-quick mini fuzz vectors clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -48,6 +49,9 @@ bench-quick: $(STAMP) ## what moved since the last release, on made clips (KEEP=
 
 mini: $(STAMP) ## train the embedded pack: make mini CLIPS="dir ..." MINUTES=60
 	$(BIN)/gencodec train mini --clips $(CLIPS) --minutes $(MINUTES)
+
+fuzz: $(STAMP) ## hostile bytes for every reader, SECONDS=60 each
+	$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS)
 
 vectors: $(STAMP) ## write formats/vectors anew; review the difference like code
 	$(BIN)/python -m tests.make_vectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,18 @@ class VerifyResult:
     complete: bool
 
 
-def verify(source: str | Path | BinaryIO, *, on_progress: Report | None = None) -> VerifyResult:
+def verify(
+    source: str | Path | BinaryIO,
+    *,
+    pack_dirs: Sequence[Path] = (),
+    on_progress: Report | None = None,
+) -> VerifyResult:
     """Check every checksum of a file and decode every symbol against the stored digests.
+
+    Args:
+        source: file, "-" for standard input, or a binary stream.
+        pack_dirs: folders searched for packs before the usual places.
+        on_progress: told about every group.
 
     Raises:
         FormatError: the first damage found.
@@ -40,14 +51,14 @@ def verify(source: str | Path | BinaryIO, *, on_progress: Report | None = None) 
     with open_stream(source) as stream:
         origin = stream.tell() if stream.seekable() else None
         try:
-            return _verified(stream, on_progress)
+            return _verified(stream, _SymbolChecker(pack_dirs), on_progress)
         except (UnsupportedError, TruncatedError):
             raise
         except FormatError as error:
             if origin is None:
                 raise
             stream.seek(origin)
-            damaged = _damaged_groups(stream)
+            damaged = _damaged_groups(stream, _SymbolChecker(pack_dirs))
             if not damaged:
                 raise
             named_error = FormatError(f"{error}; {named_groups(damaged)} cannot be decoded")
@@ -55,10 +66,11 @@ def verify(source: str | Path | BinaryIO, *, on_progress: Report | None = None) 
             raise named_error from error
 
 
-def _verified(stream: BinaryIO, on_progress: Report | None) -> VerifyResult:
+def _verified(
+    stream: BinaryIO, checker: _SymbolChecker, on_progress: Report | None
+) -> VerifyResult:
     groups = frames = symbols = end = 0
     reader = Reader(stream)
-    checker = _SymbolChecker()
     for record in reader.groups():
         symbols += checker.check(record, reader.parts[record.part].header)
         groups, frames = groups + 1, frames + record.frames
@@ -74,10 +86,10 @@ def _verified(stream: BinaryIO, on_progress: Report | None) -> VerifyResult:
     )
 
 
-def _damaged_groups(stream: BinaryIO) -> list[tuple[int, int]]:
+def _damaged_groups(stream: BinaryIO, checker: _SymbolChecker) -> list[tuple[int, int]]:
     """Return (part, number) of every group that is lost or does not decode."""
     damaged: list[tuple[int, int]] = []
-    checker, due = _SymbolChecker(), (0, 0)
+    due = (0, 0)
     with suppress(FormatError, LimitError):
         reader = Reader(stream, recover=True)
         for record in reader.groups():
@@ -95,7 +107,8 @@ def _damaged_groups(stream: BinaryIO) -> list[tuple[int, int]]:
 class _SymbolChecker:
     """Decodes the symbols of groups; loads the integer part of each pack once."""
 
-    def __init__(self) -> None:
+    def __init__(self, pack_dirs: Sequence[Path]) -> None:
+        self._pack_dirs = pack_dirs
         self._packs: dict[str, ExactPack] = {}
 
     def check(self, record: GroupRecord, header: Header) -> int:
@@ -125,5 +138,5 @@ class _SymbolChecker:
 
     def _exact(self, sha256: str) -> ExactPack:
         if sha256 not in self._packs:
-            self._packs[sha256] = load_exact(find_pack(sha256))
+            self._packs[sha256] = load_exact(find_pack(sha256, self._pack_dirs))
         return self._packs[sha256]

@@ -20,6 +20,7 @@ from gencodec.cli.failures import report
 from gencodec.cli.info import info
 from gencodec.cli.models import models
 from gencodec.cli.options import debug_option
+from gencodec.cli.selftest import selftest
 from gencodec.cli.signals import Signals
 from gencodec.cli.train import train
 from gencodec.cli.verify import verify
@@ -67,7 +68,18 @@ def cli(ctx: click.Context) -> int | None:
     return click.UsageError.exit_code
 
 
-for _command in (encode, decode, info, verify, evaluate, bench, models, train, completions):
+for _command in (
+    encode,
+    decode,
+    info,
+    verify,
+    evaluate,
+    bench,
+    models,
+    train,
+    selftest,
+    completions,
+):
     cli.add_command(_command)
 
 
