@@ -220,7 +220,7 @@ def test_a_terminal_gets_a_bar_and_its_cursor_back(output: Path) -> None:
     assert "frames" in shown
     assert "\x1b[?25l" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
-    assert "\ninterrupted; go on with: gencodec encode" in shown
+    assert "interrupted; go on with: gencodec encode" in shown
 
 
 @pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("CI", "true")])
