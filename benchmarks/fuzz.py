@@ -3,8 +3,7 @@
 The golden files are the corpus. Each example is one of them with bytes changed, cut, doubled or
 moved, half of the time with its checks made right again, so that what lies behind them is reached.
 Whatever comes in, a value or a `GencodecError` comes out: no other exception, no hang, no memory
-beyond a limit. Hypothesis shrinks what fails, keeps it in `.hypothesis`, and tries it first next
-time.
+beyond a limit. Hypothesis shrinks what fails and keeps it in `.hypothesis`, to be tried first.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def test_a_disk_that_fills_up_while_decoding(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("gencodec.frames.sink.YuvConverter.convert", full)
-    monkeypatch.setattr("gencodec.frames.plain_sinks.PngSink.write", full)
+    monkeypatch.setattr("gencodec.frames.sink.PngSink.write", full)
     code, _, err = command("decode", gnv_file, "-o", f"{tmp_path}/{name}", "--progress", "off")
     assert code == 4
     assert "no space left" in err.lower()

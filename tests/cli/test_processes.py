@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -58,12 +59,16 @@ def _encode_arguments(output: Path) -> tuple[str, ...]:
     return "encode", str(output.with_name("in.mp4")), "-o", str(output)
 
 
+def _resume(output: Path, *more: str) -> str:
+    return f"go on with: {shlex.join(['gencodec', *_encode_arguments(output), *more])}"
+
+
 @pytest.mark.parametrize(
     ("number", "exit_code", "words"),
     [
-        (signal.SIGINT, 130, "interrupted\n"),
-        (signal.SIGTERM, 143, "terminated\n"),
-        (signal.SIGHUP, 129, "terminated\n"),
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "terminated"),
     ],
 )
 def test_a_signal_ends_cleanly_with_one_line(
@@ -74,7 +79,7 @@ def test_a_signal_ends_cleanly_with_one_line(
     _wait_for(part)
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (exit_code, "", words)
+    assert (process.returncode, out, err) == (exit_code, "", f"{words}; {_resume(output)}\n")
     assert not part.exists()
 
 
@@ -83,7 +88,7 @@ def test_a_swallowed_interrupt_is_raised_again(output: Path) -> None:
     _wait_for(output.with_name("out.gnv.part"))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (130, "interrupted\n")
+    assert (process.returncode, err) == (130, f"interrupted; {_resume(output)}\n")
 
 
 def test_the_same_signal_twice_at_once_still_cleans_up(output: Path) -> None:
@@ -182,7 +187,7 @@ def test_events_are_all_that_stderr_holds_in_json_mode(output: Path) -> None:
         "command": "encode",
         "exit_code": 130,
         "kind": "Interrupted",
-        "message": "interrupted",
+        "message": f"interrupted; {_resume(output, '--progress', 'json')}",
     }
 
 
@@ -223,7 +228,7 @@ def test_a_terminal_gets_a_bar_and_its_cursor_back(output: Path) -> None:
     assert "frames" in shown
     assert "\x1b[?25l" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
-    assert shown.rstrip().endswith("interrupted")
+    assert "interrupted; go on with: gencodec encode" in shown
 
 
 @pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("CI", "true")])
