@@ -199,7 +199,7 @@ def _check(given: _Options) -> None:
 
     Raises:
         SourceError: the input cannot be opened, or is coded already.
-        PackError: the pack is not installed.
+        PackError: the pack is not installed, or has no codec.
         UsageError: the pack cannot code groups of this length.
     """
     from gencodec.geometry import check_group_frames
@@ -208,6 +208,8 @@ def _check(given: _Options) -> None:
 
     check_video(given["source"])
     manifest = read_manifest(find_pack(given["pack"]))
+    if given["profile"] == PROFILES[0]:
+        manifest.require_codec()
     if given["gop"] is not None:
         check_group_frames(given["gop"], manifest.group_frames_max)
 

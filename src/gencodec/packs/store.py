@@ -9,7 +9,6 @@ from pathlib import Path
 
 from gencodec.errors import PackError
 from gencodec.packs.manifest import MANIFEST, Manifest, check_files, read_manifest
-from gencodec.packs.prompt import read_prompt
 from gencodec.packs.published import PUBLISHED
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -101,5 +100,7 @@ def verify_pack(folder: Path) -> PackInfo:
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     if "prompt" in manifest.components:
+        from gencodec.packs.prompt import read_prompt  # with numpy, which commands start without
+
         read_prompt(folder, manifest)
     return PackInfo.of(folder, manifest)
