@@ -14,8 +14,10 @@ from tests import carried, tiny
 
 import gencodec
 from gencodec import GvcSettings, Target
+from gencodec.carried import About, Light, Mastering
 from gencodec.container import PKT, TRAK, Reader, Unit, Writer
-from gencodec.frames import Frame, Sound, open_sink, open_source
+from gencodec.errors import OutputError
+from gencodec.frames import Colour, Frame, Sound, open_sink, open_source
 
 LOOK = Target(quality=10)
 CLICKS = [0.25, 0.75, 1.25, 1.75]
@@ -276,3 +278,43 @@ def test_a_recording_without_sound_has_no_tracks(tiny_pack: Path, tmp_path: Path
         sink.write(Frame(rgb=tiny.clip(32, 24, 1)[0], ticks=0))
     info = gencodec.info(coded(source, tiny_pack))
     assert (info.tracks, info.carried_bytes) == ((), 0)
+
+
+# -- what is known of the picture ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_light_and_colour_come_back_in_ten_bits(
+    suffix: str, tiny_pack: Path, tmp_path: Path
+) -> None:
+    about = About(
+        mastering=Mastering(
+            red=(34_000, 16_000),
+            green=(13_250, 34_500),
+            blue=(7_500, 3_000),
+            white=(15_635, 16_450),
+            luminance=(50, 10_000_000),
+        ),
+        light=Light(maximum=1000, average=400),
+    )
+    colour = Colour(primaries=9, transfer=16, matrix=9, range=1)
+    source, output = tmp_path / "in.mp4", tmp_path / f"out.{suffix}"
+    info = tiny.video_info(32, 24, colour=colour)
+    with open_sink(source, info, about=about, pixel_format="yuv420p10le") as sink:
+        for tick, rgb in enumerate(tiny.clip(32, 24, 3)):
+            sink.write(Frame(rgb=rgb, ticks=tick))
+    path = coded(source, tiny_pack)
+    gencodec.decode(path, output, pixel_format="yuv420p10le")
+    told = gencodec.info(path)
+    assert (told.bit_depth, told.content_light) == (10, about.light)
+    with open_source(output) as video:
+        assert video.about.mastering == about.mastering
+        assert video.about.light == about.light
+        assert (video.info.colour, video.info.bit_depth) == (colour, 10)
+
+
+def test_pixel_formats_that_do_not_fit_are_refused(gnv_file: Path, tmp_path: Path) -> None:
+    for name, asked in (("a.mp4", "nv12"), ("a.y4m", "yuv444p"), ("frames", "yuv420p10le")):
+        with pytest.raises(OutputError, match=asked):
+            gencodec.decode(gnv_file, tmp_path / name, pixel_format=asked)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.gnv"]

@@ -139,6 +139,7 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
     max_pixels: int | None = None,
     pack_dirs: Sequence[Path] = (),
     conceal: Conceal | None = None,
+    pixel_format: str | None = None,
     on_progress: Report | None = None,
 ) -> DecodeResult:
     """Turn a .gnv file back into a video.
@@ -157,6 +158,7 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
         pack_dirs: folders searched for packs before the usual places.
         conceal: go on behind damage, with "freeze", "base" or "skip" in place of what is lost
             (see `gencodec.concealing`); None: damage is an error.
+        pixel_format: of H.264, such as "yuv420p10le"; see `gencodec.frames.open_sink`.
         on_progress: told about every group.
 
     Raises:
@@ -190,7 +192,14 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
             about = _told(decoder.separator.about, _GENERATED if refined else _RECONSTRUCTED)
             about = replace(about, chapters=()) if partial else about
             tracks = decoder.separator.tracks
-            with open_sink(path, decoder.info, kind=kind, about=about, tracks=tracks) as sink:
+            with open_sink(
+                path,
+                decoder.info,
+                kind=kind,
+                about=about,
+                tracks=tracks,
+                pixel_format=pixel_format,
+            ) as sink:
                 written = write_shown(decoder, shown, sink, start, end)
                 if not written.frames:
                     raise _nothing_shown(decoder, partial=partial)

@@ -43,6 +43,7 @@ def test_decode_passes_every_option(
         "max_pixels": 8_000_000,
         "pack_dirs": (Path("a"), Path("b")),
         "conceal": None,
+        "pixel_format": None,
     }
     assert outcome.stderr.splitlines() == [
         "out.mp4: 300 frames, 640x360, 0:10.01",

@@ -50,6 +50,7 @@ class _Options(TypedDict):
     end: Fraction | None
     recover: bool
     conceal: Conceal | None
+    pixel_format: str | None
     max_pixels: int | None
     pack_dirs: tuple[Path, ...]
     device: str
@@ -78,6 +79,12 @@ class _Options(TypedDict):
     type=click.Choice(["freeze", "base", "skip"]),
     help="With --recover, show in place of what is lost: the frame before it, what its damaged "
     "bytes give, or nothing.  [default: freeze]",
+)
+@click.option(
+    "--pix-fmt",
+    "pixel_format",
+    metavar="NAME",
+    help="Samples of .mp4, .mkv, .mov: yuv420p10le for 10 bits, yuv444p and others.",
 )
 @json_and_output_option
 @click.option(
@@ -129,6 +136,7 @@ def decode(console: Console, **given: Unpack[_Options]) -> int:
             max_pixels=given["max_pixels"],
             pack_dirs=given["pack_dirs"],
             conceal=given["conceal"] or ("freeze" if given["recover"] else None),
+            pixel_format=given["pixel_format"],
             on_progress=report,
         )
     console.result(

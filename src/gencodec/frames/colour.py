@@ -86,7 +86,7 @@ def to_rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Pixels:
 
 
 class YuvConverter:
-    """The way back: full-range RGB to 8-bit YUV with left-sited chroma, as H.264 expects it.
+    """The way back: full-range RGB to YUV with left-sited chroma, as H.264 expects it.
 
     A filter graph rather than a reformatter, because only a graph can say where chroma sits; the
     default of the reformatter lies a quarter of a pixel off what decoders assume.
@@ -98,7 +98,7 @@ class YuvConverter:
         Args:
             width: pixels.
             height: pixels.
-            pixel_format: `yuv420p` or `yuv444p`.
+            pixel_format: FFmpeg's name of a planar YUV format, such as `yuv420p10le`.
             colour: tags of the video; its matrix is used where it can be.
         """
         self.matrix = yuv_matrix(colour.matrix, height)
@@ -113,7 +113,7 @@ class YuvConverter:
                 "scale",
                 f"flags={_EXACT_NAMES}:out_color_matrix={_MATRIX_NAMES[self.matrix]}"
                 f":out_range={'pc' if self.full_range else 'tv'}"
-                + (":out_chroma_loc=left" if pixel_format == "yuv420p" else ""),
+                + (":out_chroma_loc=left" if "444" not in pixel_format else ""),
             ),
             graph.add("format", f"pix_fmts={pixel_format}"),
             graph.add("buffersink"),

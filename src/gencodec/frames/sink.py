@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -22,12 +23,17 @@ from gencodec.frames.plain_sinks import PngSink, Y4mSink
 from gencodec.frames.video import IDENTITY_MATRIX, LIMITED_RANGE, UNKNOWN, Frame, VideoInfo
 from gencodec.output import Kind, sink_kind
 
+PIXEL_FORMATS = (
+    "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le",
+)  # fmt: skip
+"""What H.264 can be written as."""
+
 _FORMATS: dict[Kind, str] = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 _MATROSKA_TIME_BASE = Fraction(1, 1000)  # all that FFmpeg writes
 _LARGEST_TIMESCALE = 2**31 - 1  # of mp4 and mov, as FFmpeg takes it
 
 
-def open_sink(
+def open_sink(  # noqa: PLR0913 - what an output can be told, each with a default
     path: str | Path,
     info: VideoInfo,
     *,
@@ -35,6 +41,7 @@ def open_sink(
     crf: int = 12,
     about: About | None = None,
     tracks: Sequence[Track] = (),
+    pixel_format: str | None = None,
 ) -> FrameSink:
     """Open an output; what stands at `path` is overwritten.
 
@@ -59,16 +66,46 @@ def open_sink(
         tracks: sound and subtitles whose packets will come; `FrameSink.lost` names those that the
             output cannot hold. mp4 and mov get text subtitles as their own kind.
 
+        pixel_format: of H.264, one of `PIXEL_FORMATS`; None is 4:2:0 of 8 bits as said above. Ten
+            bits a sample hold the frames, which have eight, without rounding them to YUV of eight.
+
     Raises:
-        OutputError: the output cannot be created, or is a folder that is not empty.
+        OutputError: the output cannot hold this pixel format,
+            cannot be created, or is a folder that is not empty.
     """
     kind = kind or sink_kind(path)
+    pixel_format = _pixel_format(info, kind, pixel_format)
     if kind == "y4m":
         return Y4mSink(path, info, tracks=tracks)
     if kind == "png":
         return PngSink(Path(path), info, tracks=tracks)
     known = about or About()
-    return _ContainerSink(Path(path), info, kind=kind, crf=crf, about=known, tracks=tracks)
+    video = _Video(pixel_format=pixel_format, crf=crf)
+    return _ContainerSink(Path(path), info, kind=kind, video=video, about=known, tracks=tracks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Video:
+    """How frames are coded."""
+
+    pixel_format: str
+    crf: int
+
+
+def _pixel_format(info: VideoInfo, kind: Kind, asked: str | None) -> str:
+    """Return the pixel format of H.264: what was asked for, else 4:2:0, or 4:4:4 at odd sizes."""
+    odd = info.width % 2 or info.height % 2
+    if asked is None:
+        return "yuv444p" if odd else "yuv420p"
+    if asked not in PIXEL_FORMATS:
+        raise OutputError(f"pixel format {asked} is not known; use {', '.join(PIXEL_FORMATS)}")
+    if kind in ("y4m", "png") and asked != "yuv420p":
+        raise OutputError(f"{kind} is written with 8 bits; {asked} needs .mp4, .mkv or .mov")
+    if odd and "444" not in asked:
+        raise OutputError(
+            f"{info.width}x{info.height} is odd, which {asked} cannot say; use a yuv444p format"
+        )
+    return asked
 
 
 class _ContainerSink(FrameSink):
@@ -80,7 +117,7 @@ class _ContainerSink(FrameSink):
         info: VideoInfo,
         *,
         kind: Kind,
-        crf: int,
+        video: _Video,
         about: About,
         tracks: Sequence[Track],
     ) -> None:
@@ -91,8 +128,7 @@ class _ContainerSink(FrameSink):
         self._pending: tuple[VideoFrame, int] | None = None  # waits for its duration; told one
         self._durations: dict[int, int] = {}  # by time, of frames inside the encoder
         self._info = info
-        odd = info.width % 2 or info.height % 2
-        pixel_format = "yuv444p" if odd else "yuv420p"
+        pixel_format = video.pixel_format
         self._converter = YuvConverter(
             info.width, info.height, pixel_format=pixel_format, colour=info.colour
         )
@@ -104,7 +140,7 @@ class _ContainerSink(FrameSink):
                 format=_FORMATS[kind],
                 container_options=self._timeline.container_options,
             )
-            self._stream = self._add_stream(pixel_format, crf)
+            self._stream = self._add_stream(pixel_format, video.crf)
             self._muxer = TrackMuxer(self._container, tracks)
         self.lost = self._muxer.lost
         self._open = True
