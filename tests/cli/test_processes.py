@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,14 @@ from gencodec.container import SIGNATURE
 
 STUB = Path(__file__).with_name("stub_process.py")
 HEAVY = ("torch", "diffusers", "compressai", "av")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def interruptible() -> Iterator[None]:
+    """Children inherit it: a run of the tests in the background ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _start(
