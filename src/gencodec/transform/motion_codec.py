@@ -29,7 +29,7 @@ from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
 DEAD_ZONES = (0.12, 0.3)  # of rounding, for each kind: an encoder's choice, which trained with it
-_MOTION = 2  # channels
+MOTION = 2  # channels
 _MOTION_WORTH = 0.25  # of a bit: what moves wrongly stays wrong in the frames after it
 
 
@@ -89,7 +89,7 @@ class MotionState:
     def typical(self, like: Tensor) -> Tensor:
         """Return the (lower) median vector [b, 2, 1, 1] of the last motion field; 0 before it."""
         if self.motion is None:
-            return like.new_zeros(len(like), _MOTION, 1, 1)
+            return like.new_zeros(len(like), MOTION, 1, 1)
         return self.motion.flatten(2).median(2).values[:, :, None, None]
 
 
@@ -108,7 +108,7 @@ class MotionCodec(nn.Module):
         super().__init__()
         self.config = config
         c, nodes = config.channels, config.nodes
-        residual, pixels = c - _MOTION, 3 * FRAMES * STRIDE**2
+        residual, pixels = c - MOTION, 3 * FRAMES * STRIDE**2
         self.picture = PictureTransform(PictureConfig(channels=c, **config.picture))
         coarse = self.picture.coefficients.in_channels
         self.analysis_gains = nn.Parameter(torch.zeros(nodes, coarse))
@@ -200,9 +200,9 @@ class MotionCodec(nn.Module):
             picture = self.picture.synthesise(scaled, self._at(self.synthesis_gains, quality))
             return picture.unsqueeze(2), scaled, MotionState(picture=picture)
         if prediction is None:
-            motion = vectors(symbols[:, :_MOTION].detach(), state.typical(symbols))
+            motion = vectors(symbols[:, :MOTION].detach(), state.typical(symbols))
             prediction = self.predict(motion, state)
-        motion, coded = prediction.motion, symbols[:, _MOTION:]
+        motion, coded = prediction.motion, symbols[:, MOTION:]
         scaled = coded * self._at(self.residual_steps, quality).exp()
         frames = prediction.frames + _frames(self.synthesis(scaled))
         activity = sum(x.square().sum(1, keepdim=True) for x in (motion, coded))

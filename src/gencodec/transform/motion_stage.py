@@ -14,7 +14,13 @@ from torch import Tensor
 from gencodec.execution import Execution, memory_errors
 from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
 from gencodec.transform.motion import search_motion
-from gencodec.transform.motion_codec import DEAD_ZONES, MotionCodec, MotionState
+from gencodec.transform.motion_codec import (
+    DEAD_ZONES,
+    MOTION,
+    MotionCodec,
+    MotionState,
+    Prediction,
+)
 from gencodec.transform.picture import STRIDE
 from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, integers
 
@@ -80,7 +86,7 @@ class MotionStage:
                 and the quality index; returns the symbols as the decoder will see them.
         """
 
-        def symbols(t: int, state: MotionState) -> Tensor:
+        def symbols(t: int, state: MotionState) -> tuple[Tensor, Prediction | None]:
             index, frames = self._quality(quality.of(t)), self._block(source.rgb, t)
             prediction = None
             if t:
@@ -90,14 +96,17 @@ class MotionStage:
             raw = self._codec.analyse(frames, prediction, state, index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
             rounded = integers(raw, DEAD_ZONES[state.kind])
-            return self._tensor(write(rounded, integers(hyper, 0.0), quality.of(t)))
+            received = write(rounded, integers(hyper, 0.0), quality.of(t))
+            if not np.array_equal(received[:MOTION], rounded[:MOTION]):
+                prediction = None  # not that of the decoder
+            return self._tensor(received), prediction
 
         return self._run(len(source.motion) + 1, quality, symbols)
 
     @torch.inference_mode()
     def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
         """Rebuild a group from the symbols [c, h, w] of its latent frames."""
-        return self._run(len(symbols), quality, lambda t, _state: self._tensor(symbols[t]))
+        return self._run(len(symbols), quality, lambda t, _state: (self._tensor(symbols[t]), None))
 
     def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
         """Return the normalised latents [c, t, h, w] of a reconstruction."""
@@ -110,16 +119,19 @@ class MotionStage:
         return self._analyse(source.rgb)
 
     def _run(
-        self, count: int, quality: GroupQuality, symbols: Callable[[int, MotionState], Tensor]
+        self,
+        count: int,
+        quality: GroupQuality,
+        symbols: Callable[[int, MotionState], tuple[Tensor, Prediction | None]],
     ) -> Reconstruction:
         state = MotionState()
         pictures: list[NDArray[np.uint8]] = []
         features: list[Tensor] = []
         for t in range(count):
-            y = symbols(t, state)
+            y, prediction = symbols(t, state)
             with memory_errors():
                 frames, feature, state = self._codec.synthesise(
-                    y, state, self._quality(quality.of(t))
+                    y, state, self._quality(quality.of(t)), prediction
                 )
             pixels = ((frames[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             pictures.append(pixels.permute(1, 2, 3, 0).cpu().numpy())
