@@ -108,10 +108,7 @@ class Encoder:
 
     def _run_pipe(self, stream: BinaryIO) -> Encoded:
         info, target = self._source.info, self._target
-        if target.size is not None:
-            raise UsageError("--size needs a file, a pipe's length is not known; use --bitrate")
-        look = Look(constant_rate=info.frame_ticks * info.time_base * info.frame_rate == 1)
-        look.constant_rate &= info.frame_ticks == 1  # as in y4m, where nothing else can be said
+        look = pipe_look(info, target)
         wanted = target.file_bytes(self._pixels, 1 / info.frame_rate)
         if wanted is None:
             return self._write(stream, look, lambda _group, _sample: _fixed(target))
@@ -166,8 +163,7 @@ class Encoder:
         )
 
     def _groups(self, tracks: TrackCoder | None) -> Iterator[FrameGroup]:
-        frames = self._source.frames(tracks) if tracks else self._source.frames()
-        return groups(frames, length=self._length, is_cut=CutDetector())
+        return read_groups(self._source, self._length, tracks)
 
     def _sample(self, group: FrameGroup) -> Sample:
         kept = self._journal.group(group.rgb) if self._journal else None
@@ -184,20 +180,59 @@ class Encoder:
 
     def _report(self, totals: Totals, frames: int | None, quality: int) -> None:
         if self._on_progress is not None:
-            self._on_progress(
-                Progress(
-                    stage="code",
-                    frames=totals.frames,
-                    total=frames,
-                    group=totals.groups,
-                    bits_per_pixel=8 * totals.bytes / (self._pixels * totals.frames),
-                    quality=quality,
-                )
-            )
+            coded = coding_progress(totals, frames, self._pixels)
+            self._on_progress(replace(coded, quality=quality))
 
 
 def _fixed(target: Target) -> int:
     return target.quality or 0
+
+
+def pipe_look(info: VideoInfo, target: Target | None) -> Look:
+    """Return what is known of a pipe before it is read.
+
+    Args:
+        info: of the video.
+        target: what to aim at, if anything.
+
+    Raises:
+        UsageError: the target needs the length of the video.
+    """
+    if target is not None and target.size is not None:
+        raise UsageError("--size needs a file, a pipe's length is not known; use --bitrate")
+    constant = info.frame_ticks == 1 and info.time_base * info.frame_rate == 1
+    return Look(constant_rate=constant)  # as in y4m, where nothing else can be said
+
+
+def read_groups(
+    source: FrameSource, length: int, tracks: TrackCoder | None
+) -> Iterator[FrameGroup]:
+    """Read a video in groups of at most `length` frames, cut where scenes change.
+
+    Args:
+        source: the video.
+        length: frames.
+        tracks: takes what the source has beside the video; None: nobody does.
+    """
+    frames = source.frames(tracks) if tracks else source.frames()
+    return groups(frames, length=length, is_cut=CutDetector())
+
+
+def coding_progress(totals: Totals, frames: int | None, pixels: int) -> Progress:
+    """Return how far coding is.
+
+    Args:
+        totals: what was written so far.
+        frames: of the whole video, if it is known.
+        pixels: of a frame.
+    """
+    return Progress(
+        stage="code",
+        frames=totals.frames,
+        total=frames,
+        group=totals.groups,
+        bits_per_pixel=8 * totals.bytes / (pixels * totals.frames),
+    )
 
 
 def write_groups(  # noqa: PLR0913

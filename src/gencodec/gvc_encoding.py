@@ -11,17 +11,25 @@ import numpy as np
 
 from gencodec.container import CODER_GVC, FLF2V, T2V, GroupRecord, GvcBlock, Header, Totals
 from gencodec.container.blocks import GVC_ATOMS_MAX
-from gencodec.encoding import Encoded, pack_fields, picture_fields, write_groups
+from gencodec.encoding import (
+    Encoded,
+    coding_progress,
+    pack_fields,
+    picture_fields,
+    pipe_look,
+    read_groups,
+    write_groups,
+)
 from gencodec.errors import UsageError
 from gencodec.execution import Execution
-from gencodec.frames import CutDetector, FrameGroup, FrameSource, TrackCoder, groups
+from gencodec.frames import FrameGroup, FrameSource, TrackCoder
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
 from gencodec.gvc import GvcSettings, Schedule, own_pictures
 from gencodec.gvc_coder import CodedGvc, Fit, GvcCoder, Picture
 from gencodec.interleaving import Interleaver
 from gencodec.look import Look, look_at
 from gencodec.packs.models import Models
-from gencodec.progress import Progress, Report
+from gencodec.progress import Report
 from gencodec.rate import Target
 from gencodec.symbols import choices_bits, choices_bytes
 
@@ -150,10 +158,7 @@ class GvcEncoder:
             wanted = None if fixed else self._target.file_bytes(pixels * look.frames, seconds)
             ahead = self._ahead(look, cuts, self._without_carried(wanted))
         else:
-            if self._target.size is not None and not fixed:
-                raise UsageError("--size needs a file, a pipe's length is not known; use --bitrate")
-            constant = info.frame_ticks == 1 and info.time_base * info.frame_rate == 1
-            look = Look(constant_rate=constant)
+            look = pipe_look(info, None if fixed else self._target)
             rate = self._target.file_bytes(pixels, 1 / info.frame_rate)
             wanted = None if fixed else rate
             ahead = _Ahead(wanted=wanted)
@@ -274,8 +279,7 @@ class GvcEncoder:
         )
 
     def _groups(self, tracks: TrackCoder | None) -> Iterator[FrameGroup]:
-        frames = self._source.frames(tracks) if tracks else self._source.frames()
-        return groups(frames, length=self._length, is_cut=CutDetector())
+        return read_groups(self._source, self._length, tracks)
 
     def _code(
         self, group: FrameGroup, written: Totals, ahead: _Ahead, coder: _Coder, *, times: int
@@ -323,16 +327,8 @@ class GvcEncoder:
     def _report(self, totals: Totals, frames: int | None) -> None:
         if self._on_progress is not None:
             info = self._source.info
-            self._on_progress(
-                Progress(
-                    stage="code",
-                    frames=totals.frames,
-                    total=frames,
-                    group=totals.groups,
-                    bits_per_pixel=8 * totals.bytes / (info.width * info.height * totals.frames),
-                    detail=f"{self._atoms[-1]:.3g} atoms",
-                )
-            )
+            coded = coding_progress(totals, frames, info.width * info.height)
+            self._on_progress(replace(coded, detail=f"{self._atoms[-1]:.3g} atoms"))
 
 
 def _latents(frames: int, closed: bool) -> int:  # noqa: FBT001

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gencodec.blocks import block_of_frames
 from gencodec.execution import Execution, memory_errors
-from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
+from gencodec.geometry import latent_shape
 from gencodec.latents.autoencoder import Autoencoder
 from gencodec.tiles import TilePlan, ramp
 
@@ -33,7 +33,7 @@ class AutoencoderStage:
         self, autoencoder: Autoencoder, execution: Execution, plan: TilePlan = _WHOLE
     ) -> None:
         self._network = autoencoder.to(execution.device).eval()
-        self._device = execution.device
+        self._execution = execution
         self._plan = plan if autoencoder.network_encoder else _WHOLE
         self.stride = autoencoder.stride
         self.channels = autoencoder.channels
@@ -70,18 +70,8 @@ class AutoencoderStage:
     def _blocks(self, rgb: NDArray[np.uint8]) -> Iterator[Tensor]:
         """Yield [1, 3, 1 or 4, H', W'] in -1..1, padded to whole blocks."""
         frames, height, width, _ = rgb.shape
-        t, h, w = latent_shape(frames, height, width, self.stride)
-        bottom, right = h * self.stride - height, w * self.stride - width
-        start = 0
-        for block in range(t):
-            count = 1 if block == 0 else TEMPORAL_STRIDE
-            part = torch.from_numpy(np.ascontiguousarray(rgb[start : start + count]))
-            x = part.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1  # [T, 3, H, W]
-            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-            if len(x) < count:
-                x = torch.cat([x, x[-1:].expand(count - len(x), -1, -1, -1)])
-            yield x.transpose(0, 1)[None]
-            start += count
+        for index in range(latent_shape(frames, height, width, self.stride)[0]):
+            yield block_of_frames(rgb, index, self.stride, self._execution)
 
     @torch.inference_mode()
     def decode(
@@ -149,4 +139,4 @@ class AutoencoderStage:
         """Yield one latent frame [1, c, 1, h, w] after the other."""
         for t in range(latents.shape[1]):
             step = np.ascontiguousarray(latents[:, t : t + 1])
-            yield torch.from_numpy(step).to(self._device)[None]
+            yield torch.from_numpy(step).to(self._execution.device)[None]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gencodec.blocks import block_of_frames
 from gencodec.execution import Execution, memory_errors
-from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
+from gencodec.geometry import GroupQuality, latent_shape
 from gencodec.transform.motion import search_motion
 from gencodec.transform.motion_codec import (
     DEAD_ZONES,
@@ -59,7 +59,7 @@ class MotionStage:
         self.config = codec.config
         self._analyse = analyse
         self._codec = codec.to(execution.device).eval()
-        self._device = execution.device
+        self._execution = execution
 
     @torch.inference_mode()
     def prepare(self, rgb: NDArray[np.uint8]) -> MotionSource:
@@ -142,19 +142,11 @@ class MotionStage:
         )
 
     def _block(self, rgb: NDArray[np.uint8], index: int) -> Tensor:
-        """Return frames [1, 3, 1 or 4, H', W'] in -1..1 of a latent frame, padded."""
-        start = 1 + (index - 1) * TEMPORAL_STRIDE if index else 0
-        count = TEMPORAL_STRIDE if index else 1
-        part = torch.from_numpy(np.ascontiguousarray(rgb[start : start + count]))
-        x = part.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        bottom, right = -x.shape[2] % STRIDE, -x.shape[3] % STRIDE
-        x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-        if len(x) < count:
-            x = torch.cat([x, x[-1:].expand(count - len(x), -1, -1, -1)])
-        return x.transpose(0, 1)[None]
+        """Return the frames [1, 3, 1 or 4, H', W'] of a latent frame."""
+        return block_of_frames(rgb, index, STRIDE, self._execution)
 
     def _quality(self, index: int) -> Tensor:
-        return torch.tensor([index], device=self._device)
+        return torch.tensor([index], device=self._execution.device)
 
     def _tensor(self, symbols: NDArray[np.int16]) -> Tensor:
-        return torch.from_numpy(symbols.astype(np.float32)).to(self._device)[None]
+        return torch.from_numpy(symbols.astype(np.float32)).to(self._execution.device)[None]
