@@ -62,7 +62,7 @@ def test_training_sees_the_symbols_that_the_encoder_writes(
     steps = list(training.coding.coded_steps(stage._codec, None, tensor(rgb), *indices))
     assert [step.kind for step in steps] == [0, INTER, INTER]
     for t, step in enumerate(steps):
-        assert np.array_equal(step.symbols[0].numpy(), written[t])
+        assert np.array_equal(step.coded.symbols[0].numpy(), written[t])
         assert np.allclose(step.features[0].numpy(), coded.features[:, t], atol=1e-4)
     shown = torch.cat([step.decoded for step in steps], 2)[0].permute(1, 2, 3, 0).clamp(-1, 1)
     assert np.abs((shown.numpy() + 1) * 127.5 - coded.pictures).max() < 0.51

@@ -383,13 +383,13 @@ def test_rounding_in_training_is_that_of_the_encoder(training: ModuleType) -> No
     from gencodec.transform.stage import _DEAD_ZONE, integers
 
     values = torch.linspace(-3, 3, 601).view(1, -1, 1, 1)
-    rounded = training.entropy.dead_zone_round(values)
+    rounded = training.entropy.dead_zone_round(values).symbols
     assert np.array_equal(rounded[0].numpy(), integers(values, _DEAD_ZONE))
     for zone in DEAD_ZONES:
-        rounded = training.entropy.dead_zone_round(values, zone)
+        rounded = training.entropy.dead_zone_round(values, zone).symbols
         assert np.array_equal(rounded[0].numpy(), integers(values, zone))
     values.requires_grad_()
-    training.entropy.dead_zone_round(values).sum().backward()
+    training.entropy.dead_zone_round(values).symbols.sum().backward()
     assert values.grad is not None
     assert torch.equal(values.grad, torch.ones_like(values))
 
@@ -414,9 +414,39 @@ def test_the_entropy_model_counts_about_what_the_coder_writes(
     encoder.encode_frame(y, z, 50)
     with torch.no_grad():
         memory = entropy.prior.start(1, h, w)
-        tensors = (torch.from_numpy(each)[None].float() for each in (y, z))
-        bits, _ = entropy.bits(memory, *tensors, torch.tensor([50]), 0)
+        symbols, hyper = (torch.from_numpy(each)[None].float() for each in (y, z))
+        rounded = training.entropy.dead_zone_round(symbols)
+        bits, _ = entropy.bits(memory, rounded, hyper, torch.tensor([50]), 0)
     assert float(bits) == pytest.approx(encoder.cost_bits, rel=0.05)
+
+
+def test_the_slope_of_the_rate_is_what_the_next_symbol_costs(
+    training: ModuleType, tiny_folder: Path
+) -> None:
+    from gencodec.packs.prior import load_exact
+
+    config = load_exact(tiny_folder).prior.config
+    torch.manual_seed(0)
+    entropy = training.entropy.EntropyModel(config).eval()
+    entropy.prior.adopt({k: torch.from_numpy(v) for k, v in tiny.prior_arrays(config).items()})
+    memory = entropy.prior.start(1, 2, 2)
+    hyper = torch.zeros(1, *config.hyper_shape((2, 2)))
+
+    def bits(values: torch.Tensor) -> torch.Tensor:
+        rounded = training.entropy.dead_zone_round(values)
+        counted, _ = entropy.bits(memory, rounded, hyper, torch.tensor([50]), 0)
+        return torch.sum(counted)
+
+    at = (0, config.channels - 1, 1, 1)  # coded last: no other symbol depends on it
+    for value, low, high in ((0.3, 0, 1), (0.8, 0, 1), (-0.3, -1, 0), (1.3, 1, 2), (-1.05, -1, 0)):
+        values = torch.zeros(1, config.channels, 2, 2)
+        values[at] = value
+        values.requires_grad_()
+        (slope,) = torch.autograd.grad(bits(values), values)
+        below, above = torch.zeros_like(values), torch.zeros_like(values)
+        below[at], above[at] = low, high
+        expected = bits(above) - bits(below)
+        assert float(slope[at]) == pytest.approx(float(expected.detach()), abs=1e-3)
 
 
 def test_lpips_of_known_pictures(training: ModuleType) -> None:

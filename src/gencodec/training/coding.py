@@ -1,4 +1,4 @@
-"""A pack's codec run on clips in training: closed loop, rounding with straight-through gradients.
+"""A pack's codec run on clips in training: closed loop, with the encoder's rounding.
 
 Both kinds of codec look the same from here: a `Step` a latent frame. The latent codec's target is
 the latent of the clean frames, the motion codec's the frames themselves.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gencodec.latents import Autoencoder, split_blocks
-from gencodec.training.entropy import dead_zone_round
+from gencodec.training.entropy import Rounded, dead_zone_round
 from gencodec.transform import (
     ANCHOR,
     DEAD_ZONES,
@@ -32,14 +32,14 @@ class Step:
 
     Attributes:
         kind: ANCHOR or INTER.
-        symbols: [b, c, h, w] rounded.
+        coded: symbols [b, c, h, w].
         hyper: [b, cz, hz, wz] before rounding.
         target, decoded: latents [b, c, h, w] or frames [b, 3, 1 or 4, H, W].
         features: of the decoder [b, f, h, w].
     """
 
     kind: int
-    symbols: Tensor
+    coded: Rounded
     hyper: Tensor
     target: Tensor
     decoded: Tensor
@@ -67,11 +67,11 @@ def coded_steps(
     for target in latents.unbind(2):
         quality = anchor if state.kind == ANCHOR else inter
         raw, kind = codec.analyse(target, state, quality), state.kind
-        symbols = dead_zone_round(raw)
-        decoded, features, state = codec.synthesise(symbols, state, quality)
+        coded = dead_zone_round(raw)
+        decoded, features, state = codec.synthesise(coded.symbols, state, quality)
         yield Step(
             kind=kind,
-            symbols=symbols,
+            coded=coded,
             hyper=codec.hyper_analyse(raw, kind),
             target=target,
             decoded=decoded,
@@ -91,11 +91,11 @@ def _motion_steps(
             motion = codec.choose_motion(target, search_motion(before, target), state, quality)
             prediction = codec.predict(motion, state)
         raw, kind = codec.analyse(target, prediction, state, quality), state.kind
-        symbols = dead_zone_round(raw, DEAD_ZONES[kind])  # vectors stay what they are
-        decoded, features, state = codec.synthesise(symbols, state, quality, prediction)
+        coded = dead_zone_round(raw, DEAD_ZONES[kind])  # vectors stay what they are
+        decoded, features, state = codec.synthesise(coded.symbols, state, quality, prediction)
         yield Step(
             kind=kind,
-            symbols=symbols,
+            coded=coded,
             hyper=codec.hyper_analyse(raw, kind),
             target=target,
             decoded=decoded,

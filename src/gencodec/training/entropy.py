@@ -1,13 +1,17 @@
 """The trainable entropy model: bits of symbols under the prior, with compressai's likelihoods.
 
 Both the prior and the transform learn on rounded symbols, the ones the coder will see; the
-transform's gradient passes straight through the rounding. The usual proxy (uniform noise instead of
-rounding) charged almost twice the real bits at 0.02 bpp, where most symbols are zero.
+distortion's gradient passes straight through the rounding. The rate's is the difference between the
+bits of the two symbols nearest to the value before rounding. The slope of the likelihood at the
+symbol itself is zero where a zero is expected, so that most symbols seem free to grow: it cost 70 %
+more bits. The other usual proxy, uniform noise instead of rounding, charges almost twice the real
+bits at 0.02 bpp, where most symbols are zero.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -45,35 +49,63 @@ class EntropyModel(nn.Module):
         self.gaussian = GaussianConditional(None, scale_bound=self.smallest / 2)
 
     def bits(
-        self, state: Tensor, symbols: Tensor, hyper: Tensor, quality: Tensor, kind: int
+        self,
+        state: Tensor,
+        rounded: Rounded,
+        hyper: Tensor,
+        quality: Tensor,
+        kind: int,
     ) -> tuple[Tensor, Tensor]:
         """Return the bits [b] of a frame and the prior's next state.
 
         Args:
             state: [b, n, h, w], from `prior.start` or the frame before.
-            symbols: [b, c, h, w] rounded, with the gradient of what they were before.
+            rounded: symbols [b, c, h, w].
             hyper: [b, cz, hz, wz] before rounding.
             quality: quality index [b].
             kind: 0 for the first frame of a group, 1 for the others.
         """
         _, likelihood = self.hyper[kind](hyper)
         rounded_hyper = hyper + (hyper.round() - hyper).detach()
-        scale, mean, state = self.prior(state, symbols.detach(), rounded_hyper, quality, kind)
+        symbols = rounded.symbols.detach()
+        scale, mean, state = self.prior(state, symbols, rounded_hyper, quality, kind)
         sigma = self.smallest * torch.exp((scale - 1) * self.growth)
-        coded = self.gaussian._likelihood(symbols, sigma, mean)
-        return _bits(coded) + _bits(likelihood), state
+        coded = _bits(self.gaussian._likelihood(symbols, sigma, mean))
+        with torch.no_grad():
+            other = _bits(self.gaussian._likelihood(rounded.others, sigma, mean))
+            slope = (other - coded) / (rounded.others - symbols)
+        coded = coded + slope * (rounded.symbols - symbols)
+        return coded.flatten(1).sum(1) + _bits(likelihood).flatten(1).sum(1), state
 
 
 def _bits(likelihood: Tensor) -> Tensor:
-    return -likelihood.clamp(min=1e-9).log2().flatten(1).sum(1)
+    return -likelihood.clamp(min=1e-9).log2()
 
 
-def dead_zone_round(x: Tensor, zone: float = 0.12) -> Tensor:
-    """Round towards zero a little more often than away from it; gradients pass straight through.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rounded:
+    """Rounded values, and what they could have been.
+
+    Attributes:
+        symbols: whole numbers, with gradients straight through to the values.
+        others: the symbols on the other side of the nearest threshold.
+    """
+
+    symbols: Tensor
+    others: Tensor
+
+
+def dead_zone_round(x: Tensor, zone: float = 0.12) -> Rounded:
+    """Round towards zero a little more often than away from it.
 
     Args:
         x: values in symbols.
         zone: width added to the zero side of every interval, 0 is plain rounding.
     """
-    rounded = x.sign() * (x.abs() + (0.5 - zone)).floor().clamp(min=0)
-    return x + (rounded - x).detach()
+    with torch.no_grad():
+        size = (x.abs() + (0.5 - zone)).floor().clamp(min=0)
+        outwards = (size == 0) | (x.abs() > size + zone)
+        sign = torch.where(x < 0, -1.0, 1.0)
+        change = sign * size - x
+        others = sign * (size + torch.where(outwards, 1.0, -1.0))
+    return Rounded(symbols=x + change, others=others)

@@ -97,7 +97,7 @@ def _coded_samples(bench: Workbench, frames: Tensor) -> Iterator[tuple[int, list
     coded: list[list[CodedFrame]] = [[] for _ in range(len(frames))]
     for step in coded_steps(bench.codec, bench.autoencoder, frames, repeated, repeated):
         hyper = step.hyper.round()
-        for sample, y, z in zip(coded, step.symbols, hyper, strict=True):
+        for sample, y, z in zip(coded, step.coded.symbols, hyper, strict=True):
             sample.append(CodedFrame(y=y.long().cpu().numpy(), z=z.long().cpu().numpy()))
     for sample in coded:
         yield int(quality), sample

@@ -118,7 +118,8 @@ class AutoencoderTraining:
         coarse = random.random() < 0.65  # noqa: S311
         if coarse:
             step = math.exp(random.uniform(math.log(0.3), math.log(5)))  # noqa: S311
-            latents = dead_zone_round(latents * network.std / step, 0.15) * step / network.std
+            symbols = dead_zone_round(latents * network.std / step, 0.15).symbols
+            latents = symbols * step / network.std
         kind = "coarse" if coarse else "clean"
         return self._bench.picture_loss(network.decode(latents), frames, kind)
 

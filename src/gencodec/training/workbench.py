@@ -108,8 +108,9 @@ def spend(
 ) -> tuple[Tensor, Tensor]:
     """Return the bits [b] of a step and the prior's next state; `memory` is None at the start."""
     if memory is None:
-        memory = entropy.prior.start(len(step.symbols), *step.symbols.shape[-2:])
-    return entropy.bits(memory, step.symbols, step.hyper, quality, step.kind)
+        symbols = step.coded.symbols
+        memory = entropy.prior.start(len(symbols), *symbols.shape[-2:])
+    return entropy.bits(memory, step.coded, step.hyper, quality, step.kind)
 
 
 def rate_numbers(bits: Tensor, frames: Tensor) -> dict[str, float]:
