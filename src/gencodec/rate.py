@@ -17,6 +17,7 @@ TOLERANCE = 0.03  # share of the target a file may miss it by and still count as
 _BAND = 0.015  # share of the bytes due so far that a pipe may be ahead or behind
 _LAST_BAND = 0.028  # by which it may be ahead after the last group, just inside the tolerance
 _STEP_GROWTH = 0.06  # first guess of how the logarithm of the size grows with the quality index
+_LEAST_GROWTH = 0.02  # a smaller one that was seen between two indices is chance
 
 SizeAt = Callable[[int], int]
 
@@ -79,11 +80,18 @@ def find_quality(size_at: SizeAt, wanted: float, qualities: int, start: int) -> 
     """
     low, high = -1, qualities  # size_at(low) <= wanted < size_at(high), by definition at the ends
     guess = min(max(start, 0), qualities - 1)
+    logs: dict[int, float] = {}  # of the sizes known
+    growth = _STEP_GROWTH
     while high - low > 1:
         size = size_at(guess)
         low, high = (guess, high) if size <= wanted else (low, guess)
-        jump = math.log(max(wanted, 1) / max(size, 1)) / _STEP_GROWTH
-        guess = min(max(guess + round(jump), low + 1), high - 1)
+        logs[guess] = math.log(max(size, 1))
+        near = sorted(logs, key=lambda known: abs(known - guess))[:2]
+        if len(near) == 2:
+            one, other = near
+            growth = max((logs[one] - logs[other]) / (one - other), _LEAST_GROWTH)
+        jump = math.floor((math.log(max(wanted, 1)) - logs[guess]) / growth)
+        guess = min(max(guess + jump, low + 1), high - 1)
     return max(low, 0)
 
 
