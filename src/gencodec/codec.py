@@ -42,7 +42,7 @@ from gencodec.journal import Journal, code_revision, kept
 from gencodec.lengths import group_frames, gvc_frames
 from gencodec.output import atomic_output, is_stream, sink_kind
 from gencodec.packs import find_pack
-from gencodec.packs.models import Models, load_models
+from gencodec.packs.models import Generator, load_generator, load_models
 from gencodec.progress import Report
 from gencodec.rate import Target
 from gencodec.results import DecodeResult, EncodeResult, decode_result, encode_result
@@ -100,19 +100,21 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
     inputs = [] if source == "-" else [Path(source)]
     with open_source(source, limits=limits, tracks=True) as video:
         execution = Execution.choose(device, threads=threads)
-        models = load_models(find_pack(pack), execution)
+        load = load_models if gvc is None else load_generator
+        models = load(find_pack(pack), execution)
         models = replace(models, defaults=replace(models.defaults, **(defaults or {})))
         interleaver = Interleaver(video, sound, _video_kilobits(video, target))
         with _journal(output, models, execution, resume=resume and gvc is None) as journal:
             encoder: Encoder | GvcEncoder
             if gvc is None:
                 length = group_frames(gop, models.defaults, video.info)
-                encoder = Encoder(video, models, target, length, on_progress, interleaver, journal)
+                told = (on_progress, interleaver, journal)
+                encoder = Encoder(video, models.with_codec(), target, length, *told)
             else:
                 length = gvc_frames(gop, models.defaults, video.info)
                 aim: dict[str, Any] = {"target": target, "group_frames": length}
-                told: dict[str, Any] = {"on_progress": on_progress, "interleaver": interleaver}
-                encoder = GvcEncoder(video, models, gvc, execution=execution, **aim, **told)
+                aim |= {"on_progress": on_progress, "interleaver": interleaver}
+                encoder = GvcEncoder(video, models, gvc, execution=execution, **aim)
             within = journal.folder if journal else None
             with _output(output, inputs, overwrite=overwrite, within=within) as stream:
                 encoded = encoder.run(stream)
@@ -302,7 +304,7 @@ def _video_kilobits(video: FrameSource, target: Target) -> float:
 
 @contextmanager
 def _journal(
-    output: str | Path | BinaryIO, models: Models, execution: Execution, *, resume: bool
+    output: str | Path | BinaryIO, models: Generator, execution: Execution, *, resume: bool
 ) -> Iterator[Journal | None]:
     """Lend the journal of an output; None where there is no place for one."""
     if (

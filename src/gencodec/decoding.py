@@ -32,7 +32,7 @@ from gencodec.group_coder import GroupCoder, tile_plan, vae_tiles
 from gencodec.gvc import latent_frames, read_gvc_block
 from gencodec.gvc_coder import GvcCoder, Picture
 from gencodec.packs import find_pack
-from gencodec.packs.models import Models, load_models
+from gencodec.packs.models import Generator, load_generator
 from gencodec.progress import Progress, Report
 from gencodec.separating import Separator
 
@@ -81,7 +81,7 @@ class Decoder:
         self.steps: list[int] = []
         self._wanted = steps
         self._execution, self._pack_dirs = execution, pack_dirs
-        self._models: dict[bytes, Models] = {}
+        self._packs: dict[bytes, Generator] = {}
         self._clock = _Clock(self.reader)
         self._segments = _Segments(self.reader)
         self._left: tuple[GroupRecord, Picture] | None = None  # by the last group that others need
@@ -196,8 +196,8 @@ class Decoder:
             return 0
         if record.coder == CODER_GVC:
             return read_gvc_block(record).steps
-        models = self._pack(self.reader.parts[record.part].header.main_pack)
-        return GroupCoder(models).refinement_steps(record, self._wanted)
+        pack = self._pack(self.reader.parts[record.part].header.main_pack)
+        return GroupCoder(pack.with_codec()).refinement_steps(record, self._wanted)
 
     def _group(self, record: GroupRecord) -> Iterator[Frame]:
         header = self.reader.parts[record.part].header
@@ -213,7 +213,7 @@ class Decoder:
 
     def _refined(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
         """Decode a group of coder 1."""
-        models = self._pack(header.main_pack)
+        models = self._pack(header.main_pack).with_codec()
         stride = models.autoencoder.stride
         shape = latent_shape(record.frames, header.height, header.width, stride)
         coder = GroupCoder(models)
@@ -282,7 +282,7 @@ class Decoder:
     def _gvc_coder(self, record: GroupRecord, header: Header) -> GvcCoder:
         references = None
         if read_gvc_block(record).variant != T2V:
-            references = self._pack(header.reference_pack)
+            references = self._pack(header.reference_pack).with_codec()
         return GvcCoder(
             self._pack(header.main_pack),
             references,
@@ -292,12 +292,12 @@ class Decoder:
             seed=header.noise_seed,
         )
 
-    def _pack(self, identity: bytes) -> Models:
-        """Return the models of a pack, loaded once."""
-        if identity not in self._models:
+    def _pack(self, identity: bytes) -> Generator:
+        """Return the networks of a pack, loaded once."""
+        if identity not in self._packs:
             folder = find_pack(identity.hex(), self._pack_dirs)
-            self._models[identity] = load_models(folder, self._execution)
-        return self._models[identity]
+            self._packs[identity] = load_generator(folder, self._execution)
+        return self._packs[identity]
 
     def _ticks(self, seconds: Fraction | None) -> Fraction | None:
         """Return a time of the video in ticks of its time base."""

@@ -17,7 +17,7 @@ from gencodec.group_coder import CodedGroup, GroupCoder
 from gencodec.interleaving import Interleaver
 from gencodec.journal import Journal
 from gencodec.look import Look, Sample, look_at, plan_file
-from gencodec.packs.models import Models
+from gencodec.packs.models import Generator, Models
 from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
 from gencodec.trial import Trial
@@ -274,15 +274,15 @@ def write_groups(  # noqa: PLR0913
     return writer.totals, (group.ticks[-1] + info.frame_ticks - start) * info.time_base
 
 
-def pack_fields(models: Models, references: Models | None = None) -> dict[str, Any]:
+def pack_fields(pack: Generator, references: Models | None = None) -> dict[str, Any]:
     """Return the header fields that follow from the packs.
 
     Args:
-        models: the main pack.
+        pack: the main one.
         references: the pack that codes reference pictures, if there are any.
     """
-    tiles, vae = models.defaults.tiles, models.defaults.vae_tiles
-    identity = bytes.fromhex(models.manifest.sha256)
+    tiles, vae = pack.defaults.tiles, pack.defaults.vae_tiles
+    identity = bytes.fromhex(pack.manifest.sha256)
     packs = [Pack(sha256=identity)]
     if references is not None:
         packs.append(Pack(role=1, sha256=bytes.fromhex(references.manifest.sha256)))

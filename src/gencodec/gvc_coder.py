@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencodec.container import CODER_GNVC_VD, FLF2V, T2V, GnvcVdBlock, GroupRecord, GvcBlock
-from gencodec.errors import PackError
 from gencodec.execution import Execution
 from gencodec.geometry import latent_shape
 from gencodec.group_coder import GroupCoder, Latents
@@ -28,7 +27,7 @@ from gencodec.gvc import (
 )
 from gencodec.gvc.atoms import Codebook
 from gencodec.gvc.sampler import Flow, sample
-from gencodec.packs.models import Models
+from gencodec.packs.models import Generator, Models
 from gencodec.refine import LEVEL_UNIT, level_of_error, noise_for
 from gencodec.symbols import Choice
 from gencodec.tiles import TilePlan
@@ -61,7 +60,7 @@ class GvcCoder:
     """Codes groups with one file's packs.
 
     Args:
-        models: the main pack: autoencoder and flow model.
+        generator: the main pack: autoencoder and flow model.
         references: the pack that codes reference pictures; None where there are none.
         execution: where the encoder looks for atoms.
         plan: windows of the flow model.
@@ -74,7 +73,7 @@ class GvcCoder:
 
     def __init__(
         self,
-        models: Models,
+        generator: Generator,
         references: Models | None,
         execution: Execution,
         *,
@@ -82,13 +81,8 @@ class GvcCoder:
         tiles: TilePlan,
         seed: int,
     ) -> None:
-        if models.refiner is None:
-            raise PackError(
-                f"pack {models.manifest.name} has no flow model, which gvc steers; "
-                "choose another with --pack, or --profile gnvc-vd"
-            )
-        self._flow: Flow = models.refiner.flow(plan)
-        self._autoencoder, self._tiles = models.autoencoder, tiles
+        self._flow: Flow = generator.flow(plan)
+        self._autoencoder, self._tiles = generator.autoencoder, tiles
         self._references = None if references is None else _PictureCoder(references, tiles)
         self._execution, self._seed = execution, seed
 
@@ -193,6 +187,10 @@ class GvcCoder:
     def evaluate(self, shape: tuple[int, int, int]) -> None:
         """Evaluate the flow model once, on noise of `shape` (t, h, w)."""
         self._flow.velocity(noise_for(self._seed, 0, (self._autoencoder.channels, *shape)), 1.0)
+
+    def analyse(self, clip: Picture) -> Latents:
+        """Return the latents [c, t, h, w] of frames [T, H, W, 3]."""
+        return self._autoencoder.encode(clip)
 
     def _codebook(self, number: int, place: Place, block: GvcBlock, values: int) -> Codebook:
         where = (place.step, place.frame)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, cast
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
 from gencodec.container import CODER_GVC, FLF2V, T2V, GroupRecord, GvcBlock, Header, Totals
-from gencodec.container.blocks import GVC_ATOMS_MAX
 from gencodec.encoding import (
     Encoded,
     coding_progress,
@@ -24,17 +24,20 @@ from gencodec.errors import UsageError
 from gencodec.execution import Execution
 from gencodec.frames import FrameGroup, FrameSource, TrackCoder
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
-from gencodec.gvc import GvcSettings, Schedule, own_pictures
+from gencodec.gvc import Ahead, GvcSettings, Schedule, checked, fitted, own_pictures
 from gencodec.gvc_coder import CodedGvc, Fit, GvcCoder, Picture
 from gencodec.interleaving import Interleaver
 from gencodec.look import Look, look_at
-from gencodec.packs.models import Models
+from gencodec.packs import find_pack
+from gencodec.packs.models import Generator, Models, load_models
 from gencodec.progress import Report
 from gencodec.rate import Target
-from gencodec.symbols import choices_bits, choices_bytes
+from gencodec.symbols import choices_bytes
 
-_FILE_OVERHEAD = 40  # bytes of a file's end
+T = TypeVar("T")
 _GROUP_OVERHEAD = 26  # bytes of a group's framing and index entry, besides its coder block
+_QUICK_SECONDS = 5.0  # that somebody waits for once more
+_MINI = "mini"  # the pack that is always there
 _LEAST_FRAMES = 5  # that have a second latent frame
 
 
@@ -44,23 +47,6 @@ class _Past:
 
     source: Picture
     ending: Picture
-
-
-@dataclass(slots=True, kw_only=True)
-class _Ahead:
-    """What is left to code, as far as the first pass knows.
-
-    Attributes:
-        wanted: bytes of the file without what is carried; of a pipe, of a frame.
-        latents: latent frames of all groups from the next one on; empty for a pipe.
-        pictures: reference pictures of each of them.
-        picture_bytes: of those coded so far, and their number.
-    """
-
-    wanted: float | None
-    latents: list[int] = field(default_factory=list)
-    pictures: list[int] = field(default_factory=list)
-    picture_bytes: tuple[int, int] = (0, 0)
 
 
 _Coder = Callable[[FrameGroup, Picture, Picture | None, Fit], CodedGvc]
@@ -82,6 +68,22 @@ class Rehearsal:
     evaluated_latents: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """What `GvcEncoder.time` found, in seconds.
+
+    Attributes:
+        analysis, synthesis: of the autoencoder, a frame.
+        evaluation: of the flow model, on a whole group.
+        latents: latent frames of that group.
+    """
+
+    analysis: float
+    synthesis: float
+    evaluation: float
+    latents: int
+
+
 class _Nowhere(io.RawIOBase):
     """A stream that keeps nothing."""
 
@@ -94,7 +96,8 @@ class GvcEncoder:
 
     Args:
         source: the video.
-        models: the pack: autoencoder, flow model, and coder of reference pictures.
+        models: the pack: autoencoder, flow model, and coder of reference pictures; where it has no
+            codec, the embedded pack codes those.
         settings: of the coder.
         target: what to aim at, unless the settings fix the atoms.
         group_frames: frames a group's latents stand for, 4n + 1.
@@ -110,7 +113,7 @@ class GvcEncoder:
     def __init__(  # noqa: PLR0913
         self,
         source: FrameSource,
-        models: Models,
+        models: Generator,
         settings: GvcSettings,
         *,
         target: Target,
@@ -132,7 +135,7 @@ class GvcEncoder:
         self._source, self._models, self._settings = source, models, settings
         self._target, self._on_progress = target, on_progress
         self._interleaver = interleaver
-        self._references = models if settings.number != T2V else None
+        self._references = _references(models, settings, execution)
         # Those that share a frame with the group before have one less of their own.
         self._length = group_frames - (settings.number != T2V)
         self._block = settings.block(source.info.height)
@@ -161,7 +164,7 @@ class GvcEncoder:
             look = pipe_look(info, None if fixed else self._target)
             rate = self._target.file_bytes(pixels, 1 / info.frame_rate)
             wanted = None if fixed else rate
-            ahead = _Ahead(wanted=wanted)
+            ahead = Ahead(wanted=wanted)
         encoded = self._write(stream, look, ahead, self._coded)
         if not self._source.rewindable and wanted is not None:
             wanted *= encoded.totals.frames
@@ -183,13 +186,25 @@ class GvcEncoder:
             evaluated_latents=evaluations * sum(latents),
         )
 
-    def evaluate(self) -> int:
-        """Evaluate the flow model on noise as large as a whole group; return its latent frames."""
+    def time(self) -> Timed:
+        """Run each network once, on as much as it gets at a time, and time it.
+
+        What is quick runs a second time, warm.
+        """
         info, stride = self._source.info, self._models.autoencoder.stride
+        size = (_LEAST_FRAMES, info.height, info.width)
+        clip = np.zeros((*size, 3), np.uint8)
+        latents, analysis = _seconds(lambda: self._coder.analyse(clip))
+        _, synthesis = _seconds(lambda: self._coder.frames(latents, size, skip=0))
         frames = self._length + (self._settings.number != T2V)
-        shape = latent_shape(frames, info.height, info.width, stride)
-        self._coder.evaluate(shape)
-        return shape[0]
+        shape = latent_shape(frames, *size[1:], stride)
+        _, evaluation = _seconds(lambda: self._coder.evaluate(shape))
+        return Timed(
+            analysis=analysis / _LEAST_FRAMES,
+            synthesis=synthesis / _LEAST_FRAMES,
+            evaluation=evaluation,
+            latents=shape[0],
+        )
 
     def _rehearsed(
         self, group: FrameGroup, clip: Picture, before: Picture | None, fit: Fit
@@ -233,16 +248,16 @@ class GvcEncoder:
             beside.measured(look.seconds(self._source.info))
         return look, cuts
 
-    def _ahead(self, look: Look, cuts: list[bool], wanted: float | None) -> _Ahead:
+    def _ahead(self, look: Look, cuts: list[bool], wanted: float | None) -> Ahead:
         closed = [self._settings.is_closed(n, cut=cut) for n, cut in enumerate(cuts)]
         ends = self._settings.number == FLF2V
-        return _Ahead(
+        return Ahead(
             wanted=wanted,
             latents=[_latents(n, c) for n, c in zip(look.groups, closed, strict=True)],
             pictures=[0 if self._references is None else int(c) + ends for c in closed],
         )
 
-    def _write(self, stream: BinaryIO, look: Look, ahead: _Ahead, coder: _Coder) -> Encoded:
+    def _write(self, stream: BinaryIO, look: Look, ahead: Ahead, coder: _Coder) -> Encoded:
         def header(start_tick: int) -> Header:
             fields = picture_fields(self._source.info, constant_rate=look.constant_rate)
             return Header(
@@ -282,7 +297,7 @@ class GvcEncoder:
         return read_groups(self._source, self._length, tracks)
 
     def _code(
-        self, group: FrameGroup, written: Totals, ahead: _Ahead, coder: _Coder, *, times: int
+        self, group: FrameGroup, written: Totals, ahead: Ahead, coder: _Coder, *, times: int
     ) -> GroupRecord:
         """Code a group; `times` is the bytes of its frames' times."""
         past = self._past
@@ -292,12 +307,12 @@ class GvcEncoder:
 
         def fit(block: GvcBlock, latents: int, pictures: int) -> GvcBlock:
             if ahead.wanted is None:
-                return _checked(block, latents)
+                return checked(block, latents)
             framing = _GROUP_OVERHEAD + len(block.to_bytes()) + times
             frames = written.frames + len(group.ticks)
             spent = written.bytes - written.carried_bytes
-            budget = _budget(ahead, spent, frames, framing, pictures)
-            return _fitted(block, latents, budget)
+            budget = ahead.bytes_for(spent, frames, framing, pictures)
+            return fitted(block, latents, budget)
 
         coded = coder(group, clip, None if past is None else past.ending, fit)
         self._past = self._leave(group, clip, coded)
@@ -331,70 +346,26 @@ class GvcEncoder:
             self._on_progress(replace(coded, detail=f"{self._atoms[-1]:.3g} atoms"))
 
 
+def _seconds(work: Callable[[], T]) -> tuple[T, float]:
+    """Return what some work makes, and its time."""
+    started = time.perf_counter()
+    made = work()
+    spent = time.perf_counter() - started
+    if spent < _QUICK_SECONDS:
+        started = time.perf_counter()
+        made = work()
+        spent = time.perf_counter() - started
+    return made, spent
+
+
+def _references(models: Generator, settings: GvcSettings, execution: Execution) -> Models | None:
+    """Return the pack that codes reference pictures, if there are any."""
+    if settings.number == T2V:
+        return None
+    coding = models if models.manifest.has_codec else load_models(find_pack(_MINI), execution)
+    return coding.with_codec()
+
+
 def _latents(frames: int, closed: bool) -> int:  # noqa: FBT001
     """Return the latent frames of a group of frames."""
     return 1 + -(-(frames - closed) // TEMPORAL_STRIDE)
-
-
-def _budget(ahead: _Ahead, written: int, frames: int, framing: int, pictures: int) -> float:
-    """Return the bytes that the atoms of the next group may take.
-
-    Args:
-        ahead: what is left to code.
-        written: bytes of the video written so far.
-        frames: in the file behind this group.
-        framing: bytes of a group besides its payload.
-        pictures: bytes of this group's reference pictures.
-    """
-    wanted = ahead.wanted or 0.0
-    if not ahead.latents:
-        return wanted * frames - written - framing - pictures
-    spent, count = ahead.picture_bytes
-    spent, count = spent + pictures, count + ahead.pictures[0]
-    ahead.picture_bytes = spent, count
-    later = sum(ahead.pictures[1:]) * spent / count if count else 0.0
-    left = wanted - _FILE_OVERHEAD - written - framing * len(ahead.latents) - pictures - later
-    return left * ahead.latents[0] / sum(ahead.latents)
-
-
-def _checked(block: GvcBlock, latents: int) -> GvcBlock:
-    """Return a block whose atoms were asked for.
-
-    Raises:
-        UsageError: they are too many for a group.
-    """
-    most = 16 * GVC_ATOMS_MAX // ((16 + block.tail_share) * latents * block.coded_steps)
-    if block.atoms > most * block.coded_steps:
-        raise UsageError(
-            f"--atoms {block.atoms // block.coded_steps} is too much for groups of {latents} "
-            f"latent frames and {block.coded_steps} coded steps, at most {most}; "
-            "or take a smaller --gop"
-        )
-    return block
-
-
-def _fitted(block: GvcBlock, latents: int, budget: float) -> GvcBlock:
-    """Return a block with the most atoms whose choices take at most `budget` bytes."""
-    bits = 8 * budget
-
-    def at(atoms: int) -> GvcBlock:
-        return replace(block, atoms=atoms)
-
-    def sizes(atoms: int) -> list[int]:
-        return Schedule(at(atoms), latents).sizes
-
-    low, high = 0, 1 + _most(block, latents)
-    while high - low > 1:
-        middle = (low + high) // 2
-        fits = choices_bits(sizes(middle), block.codebook) <= bits
-        low, high = (middle, high) if fits else (low, middle)
-    while low and choices_bytes(sizes(low), block.codebook) > budget:
-        low -= 1
-    return at(low)
-
-
-def _most(block: GvcBlock, latents: int) -> int:
-    """Return the largest number of atoms: half the codebook a step, and what a group may have."""
-    share = 16 + block.tail_share
-    codebook = 16 * (block.codebook // 2) * block.coded_steps // share
-    return min(codebook, 16 * GVC_ATOMS_MAX // (share * latents))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +13,7 @@ from gencodec.gvc import GvcSettings
 from gencodec.gvc_encoding import GvcEncoder
 from gencodec.lengths import gvc_frames
 from gencodec.packs import find_pack
-from gencodec.packs.models import load_models
+from gencodec.packs.models import load_generator
 from gencodec.rate import Target
 
 
@@ -30,8 +29,11 @@ class GvcPlan:
         atoms: lowest and highest of the groups' atoms of a step and latent frame.
         evaluations: of the flow model, for all groups; a decoder makes as many.
         evaluation_seconds: of one, measured on a whole group.
-        sampling_seconds: of all, at that speed; the autoencoder comes on top.
-        peak_bytes: the most memory that was held for it.
+        sampling_seconds: of all, at that speed; the decoder's as the encoder's.
+        encode_seconds, decode_seconds: these, and the autoencoder's.
+        peak_bytes: the most memory that was held for it, of the device.
+        transformer_bytes: of the flow model's weights.
+        offloaded: memory is short: they stay in main memory, and visit the device block by block.
         pack, device: what would make it, where.
     """
 
@@ -46,7 +48,11 @@ class GvcPlan:
     evaluations: int
     evaluation_seconds: float
     sampling_seconds: float
+    encode_seconds: float
+    decode_seconds: float
     peak_bytes: int
+    transformer_bytes: int
+    offloaded: bool
     pack: str
     device: str
 
@@ -64,7 +70,7 @@ def plan(  # noqa: PLR0913 - the command's options, each with a default
 ) -> GvcPlan:
     """Return what `gencodec.encode` with these arguments would write, and how long it would take.
 
-    The video is read and its reference pictures are coded; the flow model runs twice.
+    The video is read and its reference pictures are coded; each network runs once or twice.
 
     Raises:
         UsageError, SourceError, PackError, LimitError, ExecutionError: see `gencodec.errors`.
@@ -74,7 +80,7 @@ def plan(  # noqa: PLR0913 - the command's options, each with a default
         if not video.rewindable:
             raise UsageError("--dry-run needs a file: a pipe can be read only once")
         execution = Execution.choose(device, threads=threads)
-        models = load_models(find_pack(pack), execution)
+        models = load_generator(find_pack(pack), execution)
         encoder = GvcEncoder(
             video,
             models,
@@ -85,11 +91,9 @@ def plan(  # noqa: PLR0913 - the command's options, each with a default
             on_progress=None,
         )
         rehearsal = encoder.rehearse()
-        encoder.evaluate()  # warms up
-        started = time.monotonic()
-        latents = encoder.evaluate()
-        spent = time.monotonic() - started
+        timed = encoder.time()
         info, totals = video.info, rehearsal.encoded.totals
+    sampling = timed.evaluation * rehearsal.evaluated_latents / timed.latents
     return GvcPlan(
         frames=totals.frames,
         groups=totals.groups,
@@ -100,9 +104,13 @@ def plan(  # noqa: PLR0913 - the command's options, each with a default
         bpp=8 * totals.bytes / (info.width * info.height * totals.frames),
         atoms=rehearsal.encoded.atoms or (0.0, 0.0),
         evaluations=rehearsal.evaluations,
-        evaluation_seconds=spent,
-        sampling_seconds=spent * rehearsal.evaluated_latents / latents,
+        evaluation_seconds=timed.evaluation,
+        sampling_seconds=sampling,
+        encode_seconds=sampling + timed.analysis * totals.frames,
+        decode_seconds=sampling + timed.synthesis * totals.frames,
         peak_bytes=execution.peak_bytes(),
+        transformer_bytes=models.refiner.weight_bytes if models.refiner else 0,
+        offloaded=models.refiner is not None and models.refiner.offloaded,
         pack=f"{models.manifest.name} {models.manifest.version}",
         device=execution.reason,
     )

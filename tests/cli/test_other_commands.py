@@ -215,7 +215,7 @@ def test_models_list_shows_every_pack(gencodec: Gencodec, packs: list[Pack]) -> 
     lines = [line.rstrip() for line in gencodec("models", "list").stdout.decode().splitlines()]
     assert lines[0] == "pack     mini 1, 30.00 MB"
     assert lines[1] == "sha256   cdcdcdcdcdcd"
-    assert lines[2] == "codes    gnvc-vd"
+    assert lines[2] == "codes    gnvc-vd, gvc"
     assert lines[4] == f"licence  {packs[0].licence}".rstrip()
     assert lines[6:8] == ["", "pack     broken 1, 30.00 MB"]
 
@@ -241,7 +241,7 @@ def test_models_list_without_packs_says_so(gencodec: Gencodec, packs: list[Pack]
 def test_models_list_tells_a_generator_from_a_codec(gencodec: Gencodec, packs: list[Pack]) -> None:
     packs[:] = [Pack("wan2.1-14b", has_codec=False)]
     outcome = gencodec("models", "list")
-    assert b"codes    not by itself: it has no codec" in outcome.stdout
+    assert b"codes    gvc; it has no codec for gnvc-vd" in outcome.stdout
     assert "wan2.1-14b" not in outcome.stderr
     assert "wan2.1-1.3b" in outcome.stderr
 

@@ -22,7 +22,7 @@ from gencodec.execution import Execution, without_weights
 from gencodec.packs import PUBLISHED, PackInfo, find_pack, list_packs, read_manifest, verify_pack
 from gencodec.packs.manifest import MANIFEST, PROMPT
 from gencodec.packs.models import (
-    Generator,
+    Models,
     build_networks,
     load_generator,
     load_models,
@@ -32,6 +32,7 @@ from gencodec.packs.prompt import LENGTH, read_prompt, write_prompt
 from gencodec.packs.published import TRANSFORMER_1_3B, VACE_LAYERS_1_3B
 from gencodec.packs.text_encoder import embed_empty_prompt
 from gencodec.packs.wan import fetch_pack
+from gencodec.refine import RefineStage
 
 Edit = Callable[[Path], object]
 X = torch.randn(2, 4, 2, 6, 8, generator=torch.Generator().manual_seed(1))
@@ -63,6 +64,13 @@ def pack(home: Path, sources: dict[str, Path]) -> PackInfo:
 
 def cpu(**changes: Any) -> Execution:  # noqa: ANN401
     return replace(Execution.choose("cpu"), **changes)
+
+
+def refiner(folder: Path, **changes: Any) -> RefineStage:  # noqa: ANN401
+    """The transformer of a pack."""
+    found = load_generator(folder, cpu(**changes)).refiner
+    assert found is not None
+    return found
 
 
 def expected(network: Any, info: PackInfo, sigma: float) -> torch.Tensor:  # noqa: ANN401
@@ -111,31 +119,31 @@ def test_the_identity_is_that_of_the_networks_not_of_the_embedding(
 def test_the_velocity_is_that_of_diffusers(kind: str, home: Path, sources: dict[str, Path]) -> None:
     info = fetch_pack("small", sources[kind])
     wanted = expected(wan_folder.transformer(vace=kind == "vace"), info, 0.4)
-    whole = load_generator(info.path, cpu()).refiner.velocity(X, 0.4)
+    whole = refiner(info.path).velocity(X, 0.4)
     assert torch.allclose(whole, wanted, atol=1e-5)
-    moved = load_generator(info.path, cpu(room_bytes=1)).refiner.velocity(X, 0.4)
+    moved = refiner(info.path, room_bytes=1).velocity(X, 0.4)
     assert torch.equal(moved, whole)
 
 
 def test_the_transformer_may_run_in_bfloat16(pack: PackInfo) -> None:
-    generator = load_generator(pack.path, cpu(dtype=torch.bfloat16))
-    weights = dict(generator.refiner._model.named_parameters())
+    halved = refiner(pack.path, dtype=torch.bfloat16)
+    weights = dict(halved._model.named_parameters())
     formats = {parameter.dtype for parameter in weights.values()}
     assert formats == {torch.bfloat16, torch.float32}
     assert weights["wan.blocks.0.ffn.net.2.weight"].dtype == torch.bfloat16
     assert weights["wan.condition_embedder.time_embedder.linear_1.weight"].dtype == torch.float32
-    exact = load_generator(pack.path, cpu()).refiner.velocity(X, 0.4)
-    half = generator.refiner.velocity(X, 0.4)
+    exact = refiner(pack.path).velocity(X, 0.4)
+    half = halved.velocity(X, 0.4)
     assert half.dtype == torch.float32
     error = float((half - exact).square().mean().sqrt() / exact.square().mean().sqrt())
     assert 0 < error < 0.02
 
 
 def test_odd_sizes_are_continued_by_their_edge(pack: PackInfo) -> None:
-    refiner = load_generator(pack.path, cpu()).refiner
+    stage = refiner(pack.path)
     odd = X[..., :5, :7]
     even = torch.nn.functional.pad(odd, (0, 1, 0, 1, 0, 0), mode="replicate")
-    assert torch.equal(refiner.velocity(odd, 0.4), refiner.velocity(even, 0.4)[..., :5, :7])
+    assert torch.equal(stage.velocity(odd, 0.4), stage.velocity(even, 0.4)[..., :5, :7])
 
 
 def test_latents_are_normalised_with_the_stored_statistics(pack: PackInfo) -> None:
@@ -154,15 +162,15 @@ def test_latents_are_normalised_with_the_stored_statistics(pack: PackInfo) -> No
 
 def test_any_pack_lends_its_velocity(tiny_folder: Path) -> None:
     """Also one with a codec, and without what its adapter adds."""
-    generator = load_generator(tiny_folder, cpu())
-    assert isinstance(generator, Generator)
+    assert isinstance(load_generator(tiny_folder, cpu()), Models)
+    stage = refiner(tiny_folder)
     x = torch.randn(1, tiny.CHANNELS, 2, 3, 4, generator=torch.Generator().manual_seed(2))
-    velocity = generator.refiner.velocity(x, 0.7)
-    network = generator.refiner._model
+    velocity = stage.velocity(x, 0.7)
+    network = stage._model
     with torch.no_grad():
         for parameter in network.adapter_parameters():
             parameter.add_(1)
-    assert torch.equal(generator.refiner.velocity(x, 0.7), velocity)
+    assert torch.equal(stage.velocity(x, 0.7), velocity)
     assert float(velocity.abs().max()) > 0
 
 

@@ -295,8 +295,12 @@ def _planned(found: GvcPlan) -> Iterator[str]:
     yield f"{text.size(found.bytes)}, {found.bpp:.4f} bpp, {atoms} atoms a step and latent frame"
     took = f"{found.evaluation_seconds:.3g} s for a whole group"
     yield f"{found.evaluations} evaluations of the flow model, {took}"
-    yield f"{text.duration(found.sampling_seconds)} for these, in encoding and in decoding"
-    yield f"{text.size(found.peak_bytes)} of memory, pack {found.pack}, {found.device}"
+    coding, showing = text.duration(found.encode_seconds), text.duration(found.decode_seconds)
+    yield f"{coding} for encoding, {showing} for decoding, on {found.device}"
+    weights = f"transformer of {text.size(found.transformer_bytes)}"
+    if found.offloaded:
+        weights += ", which stays in main memory and visits the device block by block"
+    yield f"{text.size(found.peak_bytes)} of memory; pack {found.pack}, {weights}"
 
 
 def _summary(result: EncodeResult, source: str, output: str, seconds: float) -> Iterator[str]:

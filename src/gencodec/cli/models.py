@@ -45,7 +45,7 @@ def list_models(console: Console, *, as_json: bool) -> int:
             {
                 "pack": f"{pack.name} {pack.version}, {text.size(pack.bytes)}",
                 "sha256": pack.sha256[:12],
-                "codes": "gnvc-vd" if pack.has_codec else "not by itself: it has no codec",
+                "codes": "gnvc-vd, gvc" if pack.has_codec else "gvc; it has no codec for gnvc-vd",
                 "use": pack.use,
                 "licence": pack.licence,
                 "folder": pack.path,

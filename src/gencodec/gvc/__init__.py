@@ -3,6 +3,7 @@
 Here is what takes no torch; `gencodec.gvc.atoms` and `gencodec.gvc.sampler` do.
 """
 
+from gencodec.gvc.budget import Ahead, checked, fitted
 from gencodec.gvc.payload import (
     CodedPicture,
     Steering,
@@ -17,11 +18,14 @@ from gencodec.gvc.schedule import Place, Schedule
 from gencodec.gvc.settings import GvcSettings
 
 __all__ = [
+    "Ahead",
     "CodedPicture",
     "GvcSettings",
     "Place",
     "Schedule",
     "Steering",
+    "checked",
+    "fitted",
     "latent_frames",
     "own_pictures",
     "pack_payload",

@@ -58,6 +58,11 @@ class Manifest:
         """Whether the pack can code with `gnvc-vd`; without codec it is only a velocity."""
         return any(part in self.components for part in CODEC)
 
+    @property
+    def has_prompt(self) -> bool:
+        """Whether the transformer reads a text."""
+        return "prompt" in self.components
+
     def require_codec(self) -> None:
         """Refuse a pack that cannot code with `gnvc-vd`.
 
@@ -67,7 +72,8 @@ class Manifest:
         if not self.has_codec:
             raise PackError(
                 f"pack {self.name} holds a generator and no codec, so gnvc-vd cannot use it; "
-                "choose another --pack, or teach it one: gencodec train (see --help)"
+                "take --profile gvc-t2v, choose another --pack, or teach it a codec: gencodec "
+                "train (see --help)"
             )
 
     def files_in(self, part: str) -> list[str]:

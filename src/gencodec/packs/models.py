@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -32,7 +32,7 @@ from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
 from gencodec.packs.manifest import GROUP_FRAMES_MAX, Manifest, check_files, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.packs.prompt import read_prompt
-from gencodec.refine import ADAPTER, RefineStage, VelocityModel, weight_format
+from gencodec.refine import ADAPTER, PriorFlow, RefineStage, VelocityModel, weight_format
 from gencodec.tiles import TilePlan
 from gencodec.transform import (
     LatentCodec,
@@ -101,28 +101,49 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Models:
-    """The learned parts of one pack, ready to run."""
+class Generator:
+    """A pack's autoencoder and flow, which need no codec: what zero-shot coding builds on."""
 
     manifest: Manifest
     autoencoder: AutoencoderStage
-    transform: Transform
-    exact: ExactPack
     refiner: RefineStage | None
     defaults: Defaults
 
+    def flow(self, plan: TilePlan) -> PriorFlow:
+        """Return the transformer without its condition, as a flow model of latents.
+
+        Transformers that `gencodec train` made learned to see known latent frames clean; those of
+        packs with a prompt are their authors', who taught them text alone.
+
+        Args:
+            plan: windows that it sees.
+
+        Raises:
+            PackError: the pack has no transformer.
+        """
+        if self.refiner is None:
+            raise PackError(
+                f"pack {self.manifest.name} has no flow model, which gvc steers; "
+                "choose another with --pack, or --profile gnvc-vd"
+            )
+        return PriorFlow(self.refiner, plan, takes_clean=not self.manifest.has_prompt)
+
+    def with_codec(self) -> Models:
+        """Return the same as a pack that codes with `gnvc-vd`.
+
+        Raises:
+            PackError: it cannot.
+        """
+        self.manifest.require_codec()
+        return cast("Models", self)  # `load_generator` makes nothing else of a pack with codec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generator:
-    """A pack's autoencoder and flow, which need no codec: what zero-shot coding builds on.
+class Models(Generator):
+    """The learned parts of a pack that codes with `gnvc-vd`, ready to run."""
 
-    `refiner.velocity(x, sigma)` is the pretrained velocity, noise minus data, at a share of noise.
-    """
-
-    manifest: Manifest
-    autoencoder: AutoencoderStage
-    refiner: RefineStage
-    defaults: Defaults
+    transform: Transform
+    exact: ExactPack
 
 
 def load_models(folder: Path, execution: Execution) -> Models:
@@ -151,12 +172,14 @@ def load_models(folder: Path, execution: Execution) -> Models:
 
 
 def load_generator(folder: Path, execution: Execution) -> Generator:
-    """Load the autoencoder and the flow of any pack, with or without codec.
+    """Load any pack; with a codec it is whole, that is `Models`.
 
     Raises:
-        PackError: as `load_models`, or the pack has no transformer.
+        PackError: as `load_models`, or the pack has neither codec nor transformer.
     """
     manifest = read_manifest(folder)
+    if manifest.has_codec:
+        return load_models(folder, execution)
     check_files(folder, manifest)
     if REFINER not in manifest.components:
         raise PackError(f"pack {manifest.name} has no transformer, so no velocity; choose another")
@@ -234,7 +257,7 @@ def load_networks(
         raise PackError(f"pack {manifest.name}: unusable architecture: {error!r}") from error
     for name, network in networks.items():
         _load(network, folder, manifest, name, dtype)
-    if REFINER in networks and "prompt" in manifest.components:
+    if REFINER in networks and manifest.has_prompt:
         networks[REFINER].set_prompt(torch.from_numpy(read_prompt(folder, manifest)))
     return networks
 

@@ -77,9 +77,15 @@ def find_pack(wanted: str | Path, extra: Sequence[Path] = ()) -> Path:
     Raises:
         PackError: no such pack is installed.
     """
-    if isinstance(wanted, Path) or (Path(wanted) / MANIFEST).is_file():
-        read_manifest(Path(wanted))
-        return Path(wanted)
+    folder = Path(wanted)
+    if (folder / "transformer" / "config.json").is_file() and not (folder / MANIFEST).is_file():
+        raise PackError(
+            f"{folder} holds networks in the Hugging Face layout and no pack yet; run `gencodec "
+            f"models fetch NAME --from {folder}`, then use NAME"
+        )
+    if isinstance(wanted, Path) or (folder / MANIFEST).is_file():
+        read_manifest(folder)
+        return folder
     packs = list_packs(extra)
     for info in packs:
         if wanted in (info.name, info.sha256):
@@ -99,7 +105,7 @@ def verify_pack(folder: Path) -> PackInfo:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    if "prompt" in manifest.components:
+    if manifest.has_prompt:
         from gencodec.packs.prompt import read_prompt  # with numpy, which commands start without
 
         read_prompt(folder, manifest)

@@ -2,12 +2,13 @@
 
 from gencodec.refine.noise import noise_for
 from gencodec.refine.schedule import LEVEL_UNIT, level_of_error, noise_levels
-from gencodec.refine.stage import RefineStage
+from gencodec.refine.stage import PriorFlow, RefineStage
 from gencodec.refine.transformer import ADAPTER, VelocityModel, euler, weight_format
 
 __all__ = [
     "ADAPTER",
     "LEVEL_UNIT",
+    "PriorFlow",
     "RefineStage",
     "VelocityModel",
     "euler",

@@ -19,6 +19,10 @@ class RefineStage:
     """Runs a `VelocityModel` over one group at a time, window by window.
 
     Weights are kept in the execution's number format, and in main memory where the device is short.
+
+    Attributes:
+        weight_bytes: of all weights.
+        offloaded: they are in main memory, and each block visits the device when it is its turn.
     """
 
     def __init__(self, model: VelocityModel, execution: Execution) -> None:
@@ -26,10 +30,12 @@ class RefineStage:
             parameter.data = parameter.data.to(weight_format(name, execution.dtype))
         self._model = model.eval().requires_grad_(requires_grad=False)
         self._device = execution.device
-        if execution.holds(sum(parameter.nbytes for parameter in model.parameters())):
-            model.to(execution.device)
-        else:
+        self.weight_bytes = sum(parameter.nbytes for parameter in model.parameters())
+        self.offloaded = not execution.holds(self.weight_bytes)
+        if self.offloaded:
             model.offload(execution)
+        else:
+            model.to(execution.device)
 
     @torch.inference_mode()
     def velocity(self, x: Tensor, sigma: float) -> Tensor:
@@ -88,10 +94,6 @@ class RefineStage:
         refined: Latents = total / weight
         return refined if np.isfinite(refined).all() else None
 
-    def flow(self, plan: TilePlan) -> PriorFlow:
-        """Return the transformer without its condition, as a flow model of latents."""
-        return PriorFlow(self, plan)
-
     def _sample(self, start: Latents, condition: Latents, levels: tuple[float, ...]) -> Latents:
         with memory_errors():
             x = torch.from_numpy(np.ascontiguousarray(start)).to(self._device)[None]
@@ -101,16 +103,17 @@ class RefineStage:
 
 
 class PriorFlow:
-    """The transformer as a flow model, window by window.
+    """The transformer without its condition as a flow model of latents, window by window.
 
-    Attributes:
+    Args:
+        stage: the transformer.
+        plan: windows that it sees.
         takes_clean: latent frames that are known are shown to it clean: it learned them so.
     """
 
-    takes_clean = True
-
-    def __init__(self, stage: RefineStage, plan: TilePlan) -> None:
+    def __init__(self, stage: RefineStage, plan: TilePlan, *, takes_clean: bool) -> None:
         self._stage, self._plan = stage, plan
+        self.takes_clean = takes_clean
 
     def velocity(self, x: Latents, sigma: float) -> Latents:
         """Return the velocity [c, t, h, w] of latents at a noise level, without a condition.
