@@ -100,8 +100,11 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
     inputs = [] if source == "-" else [Path(source)]
     with open_source(source, limits=limits, tracks=True) as video:
         execution = Execution.choose(device, threads=threads)
-        load = load_models if gvc is None else load_generator
-        models = load(find_pack(pack), execution)
+        models: Generator
+        if gvc is None:
+            models = load_models(find_pack(pack), execution)
+        else:
+            models = load_generator(find_pack(pack), execution, gvc.prompt)
         models = replace(models, defaults=replace(models.defaults, **(defaults or {})))
         interleaver = Interleaver(video, sound, _video_kilobits(video, target))
         with _journal(output, models, execution, resume=resume and gvc is None) as journal:

@@ -81,13 +81,13 @@ class Decoder:
         self.steps: list[int] = []
         self._wanted = steps
         self._execution, self._pack_dirs = execution, pack_dirs
-        self._packs: dict[bytes, Generator] = {}
+        self._packs: dict[tuple[bytes, str], Generator] = {}
         self._clock = _Clock(self.reader)
         self._segments = _Segments(self.reader)
         self._left: tuple[GroupRecord, Picture] | None = None  # by the last group that others need
         self.separator = Separator(self._clock.shift, self._clock.start)
         self._first = self._first_group()
-        self._pack(self.reader.header.main_pack)
+        self._pack(self.reader.header.main_pack, self.reader.header.prompt)
 
     def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
         """Yield the groups that show something between two times, by the index if there is one.
@@ -284,7 +284,7 @@ class Decoder:
         if read_gvc_block(record).variant != T2V:
             references = self._pack(header.reference_pack).with_codec()
         return GvcCoder(
-            self._pack(header.main_pack),
+            self._pack(header.main_pack, header.prompt),
             references,
             self._execution,
             plan=tile_plan(header),
@@ -292,12 +292,13 @@ class Decoder:
             seed=header.noise_seed,
         )
 
-    def _pack(self, identity: bytes) -> Generator:
-        """Return the networks of a pack, loaded once."""
-        if identity not in self._packs:
+    def _pack(self, identity: bytes, prompt: str = "") -> Generator:
+        """Return the networks of a pack, loaded once for a prompt."""
+        key = identity, prompt
+        if key not in self._packs:
             folder = find_pack(identity.hex(), self._pack_dirs)
-            self._packs[identity] = load_generator(folder, self._execution)
-        return self._packs[identity]
+            self._packs[key] = load_generator(folder, self._execution, prompt)
+        return self._packs[key]
 
     def _ticks(self, seconds: Fraction | None) -> Fraction | None:
         """Return a time of the video in ticks of its time base."""

@@ -266,6 +266,7 @@ class GvcEncoder:
                 start_tick=start_tick,
                 group_frames=self._length,
                 coder=CODER_GVC,
+                prompt=self._settings.prompt,
             )
 
         def code(group: FrameGroup, written: Totals) -> GroupRecord:

@@ -80,7 +80,7 @@ def plan(  # noqa: PLR0913 - the command's options, each with a default
         if not video.rewindable:
             raise UsageError("--dry-run needs a file: a pipe can be read only once")
         execution = Execution.choose(device, threads=threads)
-        models = load_generator(find_pack(pack), execution)
+        models = load_generator(find_pack(pack), execution, gvc.prompt)
         encoder = GvcEncoder(
             video,
             models,

@@ -122,6 +122,7 @@ class Info:
     carried_bytes: int
     profile: str
     pack: PackReference
+    prompt: str
     complete: bool
     field_order: int
     tracks: tuple[TrackInfo, ...]
@@ -178,6 +179,7 @@ def info(source: str | Path | BinaryIO) -> Info:
         carried_bytes=counted.carried_bytes,
         profile=_profile(header, rows),
         pack=_reference(header),
+        prompt=header.prompt,
         complete=reader.complete,
         field_order=header.field_order,
         tracks=tuple(counted.tracks),

@@ -163,12 +163,23 @@ def test_files_that_need_a_newer_reader_are_refused(
 
 def test_a_newer_minor_version_that_needs_nothing_new_is_read(constant_header: Header) -> None:
     newer = replace(constant_header, version=Version(minor=MINOR + 1, compatible=0x7F))
-    assert Reader(file_of(newer, appended=b"new fields")).header == newer
+    no_prompt = b"\0"  # which is left out only where nothing follows
+    assert Reader(file_of(newer, appended=no_prompt + b"new fields")).header == newer
 
 
 def test_this_version_has_no_appended_fields(constant_header: Header) -> None:
     with pytest.raises(FormatError, match="10 needless bytes in HEAD"):
-        Reader(file_of(constant_header, appended=b"new fields"))
+        Reader(file_of(constant_header, appended=b"\0new fields"))
+
+
+def test_a_header_may_hold_a_prompt(constant_header: Header) -> None:
+    for prompt in ("", "a cat in the snow", "é" * 500):
+        header = replace(constant_header, prompt=prompt)
+        assert Reader(file_of(header)).header == header
+    with pytest.raises(ValueError, match="prompt has 1001 bytes, must be 0 .. 1000"):
+        replace(constant_header, prompt="a" * 1001)
+    with pytest.raises(FormatError, match="prompt has 1001 bytes, at most 1000"):
+        Reader(file_of(constant_header, appended=b"\xe9\x07" + b"a" * 1001))
 
 
 def test_a_longer_coder_block_needs_a_newer_reader() -> None:

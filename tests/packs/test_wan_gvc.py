@@ -20,10 +20,12 @@ import gencodec
 from gencodec import GvcSettings
 from gencodec.container import Reader
 from gencodec.decoding import Decoder
-from gencodec.errors import PackError
+from gencodec.errors import PackError, UsageError
 from gencodec.execution import Execution
-from gencodec.packs import PackInfo, find_pack
+from gencodec.packs import PackInfo, find_pack, read_manifest
 from gencodec.packs.models import Models, load_generator
+from gencodec.packs.prompt import packed_vectors, read_vectors
+from gencodec.packs.text import embed
 from gencodec.packs.wan import fetch_pack
 from gencodec.tiles import TilePlan
 
@@ -51,10 +53,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_clip(tmp_path_factory.mktemp("clips") / "clip.y4m", pictures)
 
 
-def coded(clip: Path, variant: str = "t2v", **changes: Any) -> bytes:  # noqa: ANN401
+def coded(
+    clip: Path,
+    variant: str = "t2v",
+    prompt: str = "",
+    pack: str | Path = "small",
+    **changes: Any,  # noqa: ANN401
+) -> bytes:
     stream = io.BytesIO()
-    settings = GvcSettings(variant=variant, steps=5, codebook=512, atoms=16)
-    gencodec.encode(clip, stream, gop=5, pack="small", gvc=settings, **changes)
+    settings = GvcSettings(variant=variant, steps=5, codebook=512, atoms=16, prompt=prompt)
+    gencodec.encode(clip, stream, gop=5, pack=pack, gvc=settings, **changes)
     return stream.getvalue()
 
 
@@ -136,3 +144,84 @@ def test_bfloat16_is_what_a_gpu_runs_the_transformer_in(clip: Path, pack: PackIn
     exact, half = shown(data), shown(data, dtype=torch.bfloat16)
     assert not np.array_equal(exact, half)
     assert np.abs(exact.astype(float) - half).mean() < 2
+
+
+# -- prompts ---------------------------------------------------------------------------------------
+
+
+def test_a_prompt_is_in_the_file_and_steers_both_sides(
+    command: Command, clip: Path, pack: PackInfo, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gnv"
+    given = ["--pack", "small", "--profile", "gvc-t2v", "--steps", "5", "--atoms", "16"]
+    given += ["--gop", "5", "--codebook", "512", "--progress", "off", "--prompt", "a red cat"]
+    code, _, err = command("encode", clip, "-o", output, *given)
+    assert code == 0, err
+    assert b"prompt   a red cat" in command("info", output)[1]
+    assert json.loads(command("info", output, "--json")[1])["prompt"] == "a red cat"
+    data, without = output.read_bytes(), coded(clip)
+    output.write_bytes(without)
+    assert b"prompt" not in command("info", output)[1]
+    header = Reader(io.BytesIO(data)).header
+    assert len(header.to_bytes()) - len(Reader(io.BytesIO(without)).header.to_bytes()) == 10
+    assert not np.array_equal(shown(data), shown(without))
+    assert np.array_equal(shown(data), shown(data))
+
+
+def test_the_text_encoder_is_asked_once(clip: Path, pack: PackInfo) -> None:
+    data = coded(clip, prompt="a red cat")
+    for part in ("text_encoder", "tokenizer"):
+        (pack.path / part).unlink()
+    assert gencodec.packs.verify_pack(pack.path).sha256 == pack.sha256
+    assert shown(data).shape == (FRAMES, *SIZE, 3)
+    with pytest.raises(PackError, match="no text encoder for the prompt 'a dog'; run `gencodec mo"):
+        coded(clip, prompt="a dog")
+
+
+def test_a_prompt_of_another_model_is_refused(clip: Path, pack: PackInfo) -> None:
+    data = coded(clip, prompt="a red cat")
+    (kept,) = (pack.path / "prompts").iterdir()
+    vectors, meta = read_vectors(kept, read_manifest(pack.path))
+    for wrong, words in (
+        ({"pack": "0" * 64}, "for pack 000000000000, not 'a red cat' for small"),
+        ({"text": "a dog"}, "is the prompt 'a dog'"),
+    ):
+        kept.write_bytes(packed_vectors(vectors, {**meta, **wrong}))
+        with pytest.raises(PackError, match=words):
+            shown(data)
+    kept.write_bytes(packed_vectors(vectors[:, :5], meta))
+    with pytest.raises(PackError, match="at most 512 vectors of 8"):
+        shown(data)
+    kept.write_bytes(kept.read_bytes()[:-3])
+    with pytest.raises(PackError, match="cannot read"):
+        shown(data)
+
+
+def test_a_pack_that_reads_no_text_says_so(clip: Path, tiny_folder: Path) -> None:
+    with pytest.raises(PackError, match=r"pack tiny reads no text.*such as wan2"):
+        coded(clip, prompt="a red cat", pack=tiny_folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "kind"),
+    [
+        ("a " * 512, "has 513 tokens, must be at most 512", UsageError),
+        ("broken", "holds no usable tokenizer.json", PackError),
+    ],
+)
+def test_a_prompt_that_cannot_be_embedded(
+    text: str, words: str, kind: type[Exception], pack: PackInfo, folder: Path, tmp_path: Path
+) -> None:
+    if text == "broken":
+        (tmp_path / "tokenizer").mkdir()
+        (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
+        (pack.path / "tokenizer").unlink()
+        (pack.path / "tokenizer").symlink_to(tmp_path / "tokenizer")
+    with pytest.raises(kind, match=words):
+        embed(pack.path, read_manifest(pack.path), text)
+    assert not (pack.path / "prompts").exists()
+
+
+def test_a_prompt_fits_the_header() -> None:
+    with pytest.raises(UsageError, match="bytes of the prompt is 1001, must be 0 to 1000"):
+        GvcSettings(prompt="é" * 500 + "a")

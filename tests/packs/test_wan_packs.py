@@ -30,7 +30,7 @@ from gencodec.packs.models import (
 )
 from gencodec.packs.prompt import LENGTH, read_prompt, write_prompt
 from gencodec.packs.published import TRANSFORMER_1_3B, VACE_LAYERS_1_3B
-from gencodec.packs.text_encoder import embed_empty_prompt
+from gencodec.packs.text_encoder import embed_prompt
 from gencodec.packs.wan import fetch_pack
 from gencodec.refine import RefineStage
 
@@ -345,14 +345,27 @@ def test_the_empty_prompt_is_what_transformers_makes_of_it(sources: dict[str, Pa
     encoder = transformers.UMT5EncoderModel.from_pretrained(folder)
     with torch.no_grad():
         wanted = encoder.eval()(torch.tensor([[1]])).last_hidden_state[0]
-    assert np.allclose(embed_empty_prompt(folder), wanted, atol=1e-5)
+    assert np.allclose(embed_prompt(sources["t2v"]), wanted, atol=1e-5)
 
 
 def test_the_empty_prompt_has_known_numbers(sources: dict[str, Path]) -> None:
     """Those of the library, from a run of the test above."""
-    found = embed_empty_prompt(sources["t2v"] / "text_encoder")
+    found = embed_prompt(sources["t2v"])
     assert found.shape == (1, wan_folder.TEXT_DIM)
     assert np.allclose(found[0], KNOWN, atol=1e-4)
 
 
 KNOWN = [0.68756, 0.38173, -0.0264, 0.43128, -0.40406, 0.2179, -2.49823, -0.52328]
+
+
+def test_a_prompt_has_known_numbers(sources: dict[str, Path]) -> None:
+    """Those of transformers' UMT5EncoderModel; far tokens share their bias of distance."""
+    found = embed_prompt(sources["t2v"], "a red  cat sleeping " * 30)
+    assert found.shape == (121, wan_folder.TEXT_DIM)
+    assert np.allclose(found[[7, 120]], KNOWN_OF_TEXT, atol=1e-4)
+
+
+KNOWN_OF_TEXT = [
+    [-1.29025, -0.60466, 0.03055, -0.75266, -0.20333, -0.1793, 1.25426, -1.12803],
+    [1.15829, 1.20167, -0.02021, 0.18072, -0.73316, 0.0483, -1.96113, 1.16603],
+]

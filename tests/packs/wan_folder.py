@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gencodec.refine import VelocityModel  # imports diffusers past what torchvision lacks
 
@@ -100,4 +101,17 @@ def save(folder: Path, *, vace: bool = False, shard: str | int = "10GB") -> Path
     (folder / "text_encoder").mkdir()
     (folder / "text_encoder" / "config.json").write_text(json.dumps(UMT5))
     save_file(text_encoder(), folder / "text_encoder" / "model.safetensors")
+    (folder / "tokenizer").mkdir()
+    tokenizer().save(str(folder / "tokenizer" / "tokenizer.json"))
     return folder
+
+
+def tokenizer() -> Any:  # noqa: ANN401
+    """A tokenizer of a few words that ends texts as UMT5's does."""
+    words = ["<pad>", "</s>", "<unk>", "a", "cat", "red", "sleeping"]
+    made = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, "<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    return made

@@ -58,6 +58,7 @@ class _Options(TypedDict):
     codebook: int | None
     g_scale: float | None
     reference_quality: int | None
+    prompt: str | None
     x0_cache: bool
     dry_run: bool
     pack: str
@@ -118,6 +119,11 @@ class _Options(TypedDict):
     "--codebook", type=click.IntRange(min=2), metavar="N", help="gvc: atoms to choose from."
 )
 @click.option("--g-scale", type=float, metavar="X", help="gvc: strength of the sampler's noise.")
+@click.option(
+    "--prompt",
+    metavar="TEXT",
+    help="gvc: what is to be seen, for packs of Wan networks with their text encoder; kept in OUT.",
+)
 @click.option(
     "--reference-quality",
     type=click.IntRange(0, 63),
@@ -249,6 +255,7 @@ def _gvc_settings(given: _Options) -> GvcSettings | None:
         "codebook": given["codebook"],
         "g_scale": given["g_scale"],
         "reference_quality": given["reference_quality"],
+        "prompt": given["prompt"],
         "cache": given["x0_cache"] or None,
     }
     settings: dict[str, Any] = {key: value for key, value in named.items() if value is not None}

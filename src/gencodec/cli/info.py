@@ -77,6 +77,8 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
 def _told(record: Mapping[str, Any]) -> dict[str, str]:
     """Return what the file tells of light, tags and chapters."""
     told: dict[str, str] = {}
+    if record["prompt"]:
+        told["prompt"] = record["prompt"]
     if light := record["content_light"]:
         told["light"] = f"at most {light['maximum']} cd/m2, {light['average']} on average"
     if display := record["mastering_display"]:

@@ -24,6 +24,7 @@ TICK_MAX = 1 << 61  # bound on the size of any presentation time
 FRAMES_MAX = 4096  # of one group
 BLOCK_MAX_BYTES = 255  # of a coder block
 BODY_MAX_BYTES = 1 << 28  # of a group
+PROMPT_MAX_BYTES = 1000
 CHECK_BYTES, CRC_BYTES = 2, 4
 
 CODER_GNVC_VD, CODER_GVC = 1, 2
@@ -199,6 +200,9 @@ class Header(Record):
     )
     vae_overlap: int = wire("u8", 0, 255, "latents", "that neighbouring tiles share", default=0)
     packs: tuple[Pack, ...] = wire("list Pack", 0, 0, "", "model packs", most=4, item=Pack)
+    prompt: str = wire(
+        "text", 0, PROMPT_MAX_BYTES, "", "that the flow model of gvc reads", default="", tail=True
+    )
 
     def __post_init__(self) -> None:
         check(self)

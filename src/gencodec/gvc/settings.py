@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gencodec.container import FLF2V, I2V, T2V, VARIANTS, GvcBlock
+from gencodec.container import FLF2V, I2V, PROMPT_MAX_BYTES, T2V, VARIANTS, GvcBlock
 from gencodec.container.blocks import GVC_ATOMS_MAX, GVC_CODEBOOK_MAX
 from gencodec.errors import UsageError
 
@@ -38,6 +38,7 @@ class GvcSettings:
         tail_frames, tail_share: i2v: the last latent frames, and how many times the atoms they have
             more.
         segment: i2v: groups from one coded reference picture to the next.
+        prompt: text that the flow model reads; the decoder needs the pack's text encoder, too.
 
     Source: the defaults are those of GVCC, arXiv 2603.26571.
     """
@@ -54,6 +55,7 @@ class GvcSettings:
     tail_frames: int = 2
     tail_share: float = 1.0
     segment: int = 8
+    prompt: str = ""
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -67,6 +69,7 @@ class GvcSettings:
             )
         if self.atoms is not None:
             _check("atoms", self.atoms, 0, self.most_atoms)
+        _check("bytes of the prompt", len(self.prompt.encode()), 0, PROMPT_MAX_BYTES)
         if self.shift is not None:
             _check("shift", self.shift, 1, 255 / 16)
 

@@ -2,8 +2,8 @@
 
 The identity of a pack is the SHA-256 of its canonical manifest, which contains the SHA-256 of every
 file; a .gnv file names its pack by that identity and nothing else. Files are in the pack's folder
-or, as in packs of published networks, one folder below. The text embedding (`prompt.py`) is no part
-of the identity: each machine computes it, and rounds it in its own way.
+or, as in packs of published networks, one folder below. Text embeddings (`prompt.py`) and the text
+encoder are no part of the identity: each machine computes them, and rounds them in its own way.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ FILE_MAX_BYTES = 1 << 40
 PACK_FORMAT = 1
 GROUP_FRAMES_MAX = 129  # of a pack that names no other
 PROMPT = "prompt.safetensors"
+TEXT_ENCODER, TOKENIZER, PROMPTS = "text_encoder", "tokenizer", "prompts"
+_BESIDE = (TEXT_ENCODER, TOKENIZER, PROMPTS)  # folders that are no part of the identity
 CODEC = ("transform", "prior")
 
 
@@ -157,7 +159,7 @@ def write_manifest(folder: Path, document: dict[str, Any]) -> Manifest:
             "bytes": path.stat().st_size,
         }
         for path in found
-        if path.name != PROMPT
+        if path.name != PROMPT and path.parent.name not in _BESIDE
     }
     whole = {"pack_format": PACK_FORMAT, **document, "files": files}
     text = json.dumps(whole, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)

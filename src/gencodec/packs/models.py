@@ -10,6 +10,7 @@ A pack of real Wan networks keeps the files of their authors, and what was learn
 vae/*.safetensors, transformer/*.safetensors    as diffusers saves them
 adapter.safetensors       of the transformer, in place of one among its files      float16
 prompt.safetensors        the empty prompt's embedding, see `prompt.py`            float32
+text_encoder/, tokenizer/                       for other prompts
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
 from gencodec.packs.manifest import GROUP_FRAMES_MAX, Manifest, check_files, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.packs.prompt import read_prompt
+from gencodec.packs.text import embed
 from gencodec.refine import ADAPTER, PriorFlow, RefineStage, VelocityModel, weight_format
 from gencodec.tiles import TilePlan
 from gencodec.transform import (
@@ -171,15 +173,30 @@ def load_models(folder: Path, execution: Execution) -> Models:
     )
 
 
-def load_generator(folder: Path, execution: Execution) -> Generator:
+def load_generator(folder: Path, execution: Execution, prompt: str = "") -> Generator:
     """Load any pack; with a codec it is whole, that is `Models`.
 
+    Args:
+        folder: of the pack.
+        execution: where it runs.
+        prompt: text for the transformer; most packs know none but the empty one.
+
     Raises:
-        PackError: as `load_models`, or the pack has neither codec nor transformer.
+        UsageError: the prompt is too long.
+        PackError: as `load_models`, or the pack has neither codec nor transformer, or no use for
+            the prompt.
     """
     manifest = read_manifest(folder)
-    if manifest.has_codec:
-        return load_models(folder, execution)
+    vectors = embed(folder, manifest, prompt) if prompt else None
+    load = load_models if manifest.has_codec else _load_generator
+    found = load(folder, execution)
+    if vectors is not None and found.refiner is not None:
+        found.refiner.set_prompt(vectors)
+    return found
+
+
+def _load_generator(folder: Path, execution: Execution) -> Generator:
+    manifest = read_manifest(folder)
     check_files(folder, manifest)
     if REFINER not in manifest.components:
         raise PackError(f"pack {manifest.name} has no transformer, so no velocity; choose another")

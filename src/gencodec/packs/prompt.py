@@ -1,12 +1,13 @@
-"""The fixed text of a pack of real Wan networks: the empty prompt's embedding, computed once.
+"""The usual text of a pack of real Wan networks: the empty prompt's embedding, computed once.
 
-The text encoder is four times as large as the transformer and always sees the same text, so a pack
-keeps what it says (`text_encoder.py`) in `prompt.safetensors`, with a digest. No torch here.
+The text encoder is four times as large as the transformer and nearly always sees the same text, so
+a pack keeps what it says (`text_encoder.py`) in `prompt.safetensors`, with a digest. No torch here.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +23,32 @@ _KEY, _DIGEST = "prompt", "sha256"
 
 
 def read_prompt(folder: Path, manifest: Manifest) -> NDArray[np.float32]:
-    """Return the vectors [n, text_dim] of the pack's text, those that are not padding.
+    """Return the vectors [n, text_dim] of the empty text, those that are not padding.
 
     Raises:
         PackError: the embedding is missing, damaged, or not of the transformer's size.
     """
     path, name = folder / PROMPT, manifest.name
-    try:
-        with safe_open(path, "numpy") as stored:
-            vectors, meta = np.asarray(stored.get_tensor(_KEY)), stored.metadata() or {}
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise PackError(
             f"pack {name} has no embedding of the empty prompt ({path}); run `gencodec models "
             f"fetch {name}`, with --from FOLDER if its text_encoder is there"
-        ) from error
+        )
+    return read_vectors(path, manifest)[0]
+
+
+def read_vectors(path: Path, manifest: Manifest) -> tuple[NDArray[np.float32], dict[str, str]]:
+    """Return the vectors [n, text_dim] in a file, and what is said of them there.
+
+    Raises:
+        PackError: as `read_prompt`.
+    """
+    try:
+        with safe_open(path, "numpy") as stored:
+            vectors, meta = np.asarray(stored.get_tensor(_KEY)), stored.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise PackError(f"cannot read {path}: {error}; fetch the pack again") from error
-    length, width = _size(manifest)
+    length, width = text_size(manifest)
     if vectors.dtype != np.float32 or vectors.shape[1:] != (width,) or len(vectors) > length:
         raise PackError(
             f"{path} holds {vectors.dtype} {vectors.shape}, the pack's transformer takes at most "
@@ -46,16 +56,25 @@ def read_prompt(folder: Path, manifest: Manifest) -> NDArray[np.float32]:
         )
     if _digest(vectors) != meta.get(_DIGEST) or not np.isfinite(vectors).all():
         raise PackError(f"{path} is damaged (SHA-256 differs); fetch the pack again")
-    return vectors
+    return vectors, meta
 
 
 def write_prompt(folder: Path, vectors: NDArray[np.float32]) -> None:
-    """Write vectors [n, text_dim] with their digest."""
-    data = save({_KEY: np.ascontiguousarray(vectors)}, {_DIGEST: _digest(vectors)})
-    (folder / PROMPT).write_bytes(data)
+    """Write vectors [n, text_dim] of the empty text."""
+    (folder / PROMPT).write_bytes(packed_vectors(vectors, {}))
 
 
-def _size(manifest: Manifest) -> tuple[int, int]:
+def packed_vectors(vectors: NDArray[np.float32], meta: Mapping[str, str]) -> bytes:
+    """Return a file of vectors [n, text_dim] with their digest and what is to be said of them."""
+    return save({_KEY: np.ascontiguousarray(vectors)}, {_DIGEST: _digest(vectors), **meta})
+
+
+def text_size(manifest: Manifest) -> tuple[int, int]:
+    """Return the most vectors of a pack's text input, and their width.
+
+    Raises:
+        PackError: the manifest does not tell.
+    """
     try:
         length = int(manifest.components["prompt"]["length"])
         return length, int(manifest.components["refiner"]["text_dim"])

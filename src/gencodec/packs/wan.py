@@ -2,7 +2,8 @@
 
     vae/            config.json and weights of an `AutoencoderKLWan`
     transformer/    the same of a `WanTransformer3DModel` or `WanVACETransformer3DModel`
-    text_encoder/   the same of a `UMT5EncoderModel`; read once, for the empty prompt
+    text_encoder/   the same of a `UMT5EncoderModel`; read once for a prompt
+    tokenizer/      tokenizer.json; for prompts that are not empty
 
 The pack links to the weights where they lie and adds `pack.json` and the prompt's embedding.
 """
@@ -17,12 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from gencodec.errors import PackError
-from gencodec.packs.manifest import PROMPT, read_manifest, write_manifest
+from gencodec.packs.manifest import (
+    PROMPT,
+    TEXT_ENCODER,
+    TOKENIZER,
+    read_manifest,
+    write_manifest,
+)
 from gencodec.packs.models import AUTOENCODER, REFINER, Defaults, build_networks
 from gencodec.packs.prompt import LENGTH, read_prompt, write_prompt
 from gencodec.packs.published import PUBLISHED, VAE
 from gencodec.packs.store import PackInfo, user_packs
-from gencodec.packs.text_encoder import embed_empty_prompt
+from gencodec.packs.text_encoder import embed_prompt
 from gencodec.packs.weights import read_config, weight_files
 
 _CLASSES = {
@@ -30,7 +37,6 @@ _CLASSES = {
     "transformer": ("WanTransformer3DModel", "WanVACETransformer3DModel"),
 }
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
-_TEXT_ENCODER = "text_encoder"
 _VERSION = "2.1"
 DEFAULTS = Defaults(
     group_frames=33,
@@ -91,7 +97,7 @@ def download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository = PUBLISHED[name].repository
-    wanted = [f"{part}/*" for part in (*_CLASSES, _TEXT_ENCODER)]
+    wanted = [f"{part}/*" for part in (*_CLASSES, TEXT_ENCODER, TOKENIZER)]
     try:
         return Path(snapshot_download(repository, allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
@@ -143,15 +149,18 @@ def _fill(made: Path, source: Path, document: dict[str, Any], known: Path) -> No
         (made / part).mkdir(parents=True)
         for file in weight_files(source / part, _WEIGHTS):
             (made / part / file.name).symlink_to(file.resolve())
+    for part in (TEXT_ENCODER, TOKENIZER):
+        if (source / part).is_dir():
+            (made / part).symlink_to((source / part).resolve(), target_is_directory=True)
     manifest = write_manifest(made, document)
     try:
         vectors = read_prompt(known, manifest)
     except PackError as error:
-        if not (source / _TEXT_ENCODER).is_dir():
+        if not (source / TEXT_ENCODER).is_dir():
             raise PackError(
-                f"{source} holds no {_TEXT_ENCODER}, and there is no usable {known / PROMPT}: the "
+                f"{source} holds no {TEXT_ENCODER}, and there is no usable {known / PROMPT}: the "
                 "empty prompt cannot be embedded; fetch the pack whole"
             ) from error
-        vectors = embed_empty_prompt(source / _TEXT_ENCODER)
+        vectors = embed_prompt(source)
     write_prompt(made, vectors)
     read_prompt(made, manifest)  # it fits the transformer

@@ -37,6 +37,10 @@ class RefineStage:
         else:
             model.to(execution.device)
 
+    def set_prompt(self, vectors: NDArray[np.float32]) -> None:
+        """Take [n, text_dim] as the text that the transformer reads."""
+        self._model.set_prompt(torch.from_numpy(vectors))
+
     @torch.inference_mode()
     def velocity(self, x: Tensor, sigma: float) -> Tensor:
         """Return the pretrained flow's velocity, noise minus data, without the codec's condition.
