@@ -176,7 +176,7 @@ def test_a_header_may_hold_a_prompt(constant_header: Header) -> None:
     for prompt in ("", "a cat in the snow", "é" * 500):
         header = replace(constant_header, prompt=prompt)
         assert Reader(file_of(header)).header == header
-    with pytest.raises(ValueError, match="prompt has 1001 bytes, must be 0 .. 1000"):
+    with pytest.raises(ValueError, match=r"prompt has 1001 bytes, must be 0 \.\. 1000"):
         replace(constant_header, prompt="a" * 1001)
     with pytest.raises(FormatError, match="prompt has 1001 bytes, at most 1000"):
         Reader(file_of(constant_header, appended=b"\xe9\x07" + b"a" * 1001))

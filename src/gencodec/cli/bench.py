@@ -26,6 +26,7 @@ Examples:
   gencodec bench clips/ --report out/
   gencodec bench clip.mp4 --rates 0.02,0.01 --peers x265,svtav1-half
   gencodec bench clip.mp4 --peers none --rows gencodec,gencodec:base,gencodec:steps=4
+  gencodec bench clip.mp4 --peers none --rows gencodec,gencodec:gvc-t2v,gencodec:gvc-flf2v
 
 Peers: x264, x265, svtav1, vp9; vvenc (program vvencapp); ffmpeg-libaom-av1 and other encoders of an
 ffmpeg on the PATH. With -half at the end they code at half size and show it enlarged by Lanczos.
@@ -75,7 +76,8 @@ class _Options(TypedDict):
     metavar="NAMES",
     default="gencodec",
     show_default=True,
-    help="gencodec with settings: gencodec:base, gencodec:steps=2:noise, gencodec:gop=33.",
+    help="gencodec with settings: gencodec:base, gencodec:steps=2:noise, gencodec:gop=33, "
+    "gencodec:gvc-t2v:steps=20.",
 )
 @click.option("--base", is_flag=True, help="Add the row gencodec:base, without refinement.")
 @click.option(

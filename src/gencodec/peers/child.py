@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 
@@ -69,6 +69,7 @@ def _encode_peer(peer: Peer, source: Path, output: Path, request: Request) -> En
 
 def _encode_row(row: Row, source: Path, output: Path, request: Request) -> Encoded:
     from gencodec.codec import encode as encode_video
+    from gencodec.gvc import GvcSettings
     from gencodec.rate import Target
 
     result = encode_video(
@@ -81,11 +82,13 @@ def _encode_row(row: Row, source: Path, output: Path, request: Request) -> Encod
         threads=request["threads"],
         overwrite=True,
         defaults=row.defaults,
+        gvc=None if row.gvc is None else GvcSettings(**cast("dict[str, Any]", row.gvc)),
     )
-    low, high = result.quality
+    what, unit = (result.quality, "quality") if result.atoms is None else (result.atoms, "atoms")
+    low, high = (f"{end:.3g}" for end in what)
     return Encoded(
         bytes=result.bytes,
-        setting=f"quality {low}" if low == high else f"quality {low} to {high}",
+        setting=f"{unit} {low}" if low == high else f"{unit} {low} to {high}",
         seconds=result.encode_seconds,
         peak_bytes=peak_bytes(),
     )

@@ -1,4 +1,4 @@
-"""What there is to compare, by name: "x265-half", "ffmpeg-libaom-av1", "gencodec:steps=2".
+"""What there is to compare, by name: "x265-half", "gencodec:steps=2", "gencodec:gvc-t2v".
 
 Peers get settings of somebody who wants few bytes and has time: slow presets, one key frame, tuned
 for the eye where that is a choice and never for a metric. Their rate is set by constant quality,
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
+from gencodec.container import VARIANTS
 from gencodec.errors import UsageError
 
 Stream = Literal["h264", "hevc", "av1", "vp9", "vvc"]
@@ -114,6 +115,7 @@ class Row:
         gop: frames of a group; None leaves it to the encoder.
         pack: model pack; None takes that of the benchmark.
         defaults: what replaces the pack's own defaults, see `gencodec.packs.models.Defaults`.
+        gvc: settings of the coder gvc, see `gencodec.GvcSettings`; None is gnvc-vd.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Row:
     gop: int | None = None
     pack: str | None = None
     defaults: Mapping[str, int | bool] = field(default_factory=dict)
+    gvc: Mapping[str, str | int | bool] | None = None
 
     @property
     def label(self) -> str:
@@ -205,6 +208,9 @@ _VVENC = Encoder(
 _SHORT = MappingProxyType({"x264": _X264, "x265": _X265, "svtav1": _SVTAV1, "vp9": _VP9})
 _FOREIGN = {each.name: each for each in (*_SHORT.values(), _AOM, _VVENC)}
 
+_GVC = "gvc-"
+_GVC_SWITCHES = ("cache",)
+_GVC_NUMBERS = ("steps", "codebook", "reference_quality", "segment")
 _SWITCHES = ("noise",)
 _NUMBERS = (
     "steps",
@@ -243,36 +249,61 @@ def find_peer(name: str) -> Peer:
 
 
 def find_row(name: str) -> Row:
-    """Return a row of gencodec by name, such as "gencodec:steps=2:noise".
+    """Return a row of gencodec by name, such as "gencodec:steps=2:noise" or "gencodec:gvc-i2v".
 
     Raises:
         UsageError: it is not understood.
     """
     head, *settings = name.split(":")
     if head != _ROW:
-        raise UsageError(f"{name}: rows are called {_ROW}, or {_ROW}:base, {_ROW}:steps=2")
+        raise UsageError(
+            f"{name}: rows are called {_ROW}, or {_ROW}:base, {_ROW}:steps=2, {_ROW}:{_GVC}t2v"
+        )
+    variant = settings.pop(0).removeprefix(_GVC) if _is_gvc(settings) else None
     given: dict[str, str | None] = {}
     for setting in settings:
         found = _SETTING.fullmatch(setting)
         if found is None or found[1] in given:
             raise UsageError(f"{name}: {setting!r} is no setting, or there twice")
         given[found[1]] = found[2]
-    return Row(
+    row = Row(
         name=name,
-        base="base" in given and _switch(name, "base", given.pop("base")),
         gop=_number(name, "gop", given.pop("gop")) if "gop" in given else None,
         pack=given.pop("pack", None),
-        defaults={setting: _value(name, setting, value) for setting, value in given.items()},
     )
+    if variant is not None:
+        return replace(row, gvc=_gvc_settings(name, variant, given))
+    base = "base" in given and _switch(name, "base", given.pop("base"))
+    known = ("base", "gop", "pack", *_SWITCHES, *_NUMBERS)
+    return replace(row, base=base, defaults=_values(name, given, known))
 
 
-def _value(name: str, setting: str, value: str | None) -> int | bool:
-    if setting in _SWITCHES:
-        return _switch(name, setting, value)
-    if setting in _NUMBERS:
-        return _number(name, setting, value)
-    known = ", ".join(("base", "gop", "pack", *_SWITCHES, *_NUMBERS))
-    raise UsageError(f"{name}: there is no setting {setting}; there are {known}")
+def _is_gvc(settings: list[str]) -> bool:
+    return bool(settings) and settings[0].startswith(_GVC)
+
+
+def _gvc_settings(
+    name: str, variant: str, given: Mapping[str, str | None]
+) -> dict[str, str | int | bool]:
+    if variant not in VARIANTS:
+        there = ", ".join(f"{_GVC}{each}" for each in VARIANTS)
+        raise UsageError(f"{name}: there is no {_GVC}{variant}; there are {there}")
+    known = ("gop", "pack", *_GVC_SWITCHES, *_GVC_NUMBERS)
+    return {"variant": variant, **_values(name, given, known)}
+
+
+def _values(
+    name: str, given: Mapping[str, str | None], known: Sequence[str]
+) -> dict[str, int | bool]:
+    """Return settings as what they mean; only those known."""
+    values: dict[str, int | bool] = {}
+    for setting, value in given.items():
+        if setting not in known:
+            there = ", ".join(known)
+            raise UsageError(f"{name}: there is no setting {setting}; there are {there}")
+        is_switch = setting in (*_SWITCHES, *_GVC_SWITCHES)
+        values[setting] = (_switch if is_switch else _number)(name, setting, value)
+    return values
 
 
 def _switch(name: str, setting: str, value: str | None) -> bool:
