@@ -1,7 +1,7 @@
 """What GVC's own arithmetic costs: atoms of one place, and the choices of one group as bytes.
 
-The flow model is not in here; its evaluations are what `gencodec encode --dry-run` measures. A step
-has one place for each latent frame, 9 for 33 frames.
+A step has one place for each latent frame, 9 for 33 frames; what their atoms cost is also told as a
+share of a whole step, with the flow model of the pack.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import torch
 
 from benchmarks.section import Options, Section
 from gencodec.execution import Execution
+from gencodec.geometry import latent_shape
 from gencodec.gvc.atoms import Codebook
+from gencodec.packs import find_pack
+from gencodec.packs.models import load_generator
+from gencodec.refine import noise_for
 from gencodec.symbols import choices_bytes, decode_choices, encode_choices
 
 _SIZES: Mapping[str, tuple[int, int, int]] = {
@@ -23,6 +27,7 @@ _SIZES: Mapping[str, tuple[int, int, int]] = {
 }
 _CODEBOOK, _ATOMS, _PLACES = 16_384, 64, 17 * 9
 _SEED, _REPEATS = 7, 5
+_GROUP_FRAMES, _WIDTH, _HEIGHT = 33, 832, 480
 
 
 def measure(options: Options) -> Section:
@@ -46,6 +51,15 @@ def measure(options: Options) -> Section:
         "decode choices of a group": _seconds(lambda: decode_choices(payload, sizes, _CODEBOOK), 3),
     }
     ordered = 15 * sum(sizes) / 8
+    steps = _step(options, execution, cpu)
+    rows += [
+        (f"a step of {_GROUP_FRAMES} frames, {options.pack}: {what}", 1000 * seconds)
+        for what, seconds in steps.items()
+    ]
+    encoding, decoding = (
+        steps[f"atoms, {side}"] / (steps["flow model"] + steps[f"atoms, {side}"])
+        for side in ("encoding", "decoding")
+    )
     return Section(
         title=f"atoms: {_ATOMS} of {_CODEBOOK}, one step of one latent frame",
         columns=("", "ms"),
@@ -53,6 +67,7 @@ def measure(options: Options) -> Section:
         data={
             "places": data,
             "group": code,
+            "step": {**steps, "encoding_share": encoding, "decoding_share": decoding},
             "bytes": choices_bytes(sizes, _CODEBOOK),
             "ordered_bytes": ordered,
             "search_on": execution.reason,
@@ -60,9 +75,27 @@ def measure(options: Options) -> Section:
         notes=[
             f"a group of {_PLACES} places: {choices_bytes(sizes, _CODEBOOK)} bytes, as ordered "
             f"indices {ordered:.0f}",
-            f"search on {execution.reason}; the rest always on the CPU",
+            f"atoms are {encoding:.1%} of a step in encoding, {decoding:.1%} in decoding, at "
+            f"{_WIDTH}x{_HEIGHT}",
+            f"search and flow model on {execution.reason}; the rest always on the CPU",
         ],
     )
+
+
+def _step(options: Options, execution: Execution, cpu: Execution) -> dict[str, float]:
+    """Return the seconds of one step of a group: the flow model once, and all its places."""
+    generator = load_generator(find_pack(options.pack), execution)
+    autoencoder = generator.autoencoder
+    frames, *size = latent_shape(_GROUP_FRAMES, _HEIGHT, _WIDTH, autoencoder.stride)
+    noise = noise_for(_SEED, 0, (autoencoder.channels, frames, *size))
+    flow = generator.flow(generator.defaults.tiles)
+    place = _place(noise[:, 0].size, execution, cpu)
+    made = place["noise and mask"] + place["sum of the chosen"]
+    return {
+        "flow model": _seconds(lambda: flow.velocity(noise, 1.0), 2),
+        "atoms, encoding": frames * (made + place["search"]),
+        "atoms, decoding": frames * made,
+    }
 
 
 def _place(values: int, execution: Execution, cpu: Execution) -> dict[str, float]:

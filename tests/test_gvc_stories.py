@@ -24,9 +24,10 @@ from gencodec.errors import FormatError, PackError, UsageError
 from gencodec.execution import Execution
 from gencodec.geometry import latent_shape
 from gencodec.gvc import Schedule, latent_frames, parse_pictures, read_gvc_block
+from gencodec.gvc.atoms import Codebook
 from gencodec.packs.models import load_models
 from gencodec.progress import Progress
-from gencodec.symbols import choices_bytes
+from gencodec.symbols import Choice, choices_bytes
 
 VARIANTS = ("t2v", "i2v", "flf2v")
 FRAMES = 18
@@ -290,11 +291,22 @@ def test_what_needs_a_lost_group_is_concealed_with_it(
 
 
 @pytest.mark.usefixtures("tiny_pack")
-def test_a_group_whose_group_before_is_gone_says_so(coded: Coded) -> None:
-    data = coded("i2v")
+@pytest.mark.parametrize("variant", ["i2v", "flf2v"])
+def test_a_group_whose_boundary_is_gone_says_so(variant: str, coded: Coded) -> None:
+    data = coded(variant)
     decoder = Decoder(io.BytesIO(data), Execution.choose("cpu"))
-    with pytest.raises(FormatError, match="group 1 needs group 0"):
+    with pytest.raises(FormatError, match=r"group 1 needs group 0.*next group on with --start"):
         list(decoder.frames([records(data)[1]]))
+
+
+@pytest.mark.usefixtures("tiny_pack")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_video_of_one_frame_is_a_group(variant: str, tiny_folder: Path, tmp_path: Path) -> None:
+    clip = tiny.write_clip(tmp_path / "one.y4m", tiny.clip(48, 40, 1))
+    stream = io.BytesIO()
+    settings = GvcSettings(variant=variant, steps=4, codebook=64, atoms=4)
+    gencodec.encode(clip, stream, gop=5, pack=tiny_folder, gvc=settings)
+    assert shown(stream.getvalue()).shape == (1, 40, 48, 3)
 
 
 # -- what steering is worth ------------------------------------------------------------------------
@@ -331,6 +343,31 @@ def test_more_atoms_come_closer(coded: Coded, clip: Path, tiny_folder: Path) -> 
     assert errors == sorted(errors, reverse=True)
 
 
+def test_steering_beats_atoms_chosen_by_chance(
+    clip: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the same bytes, by a wide margin."""
+
+    def made() -> tuple[int, float]:
+        stream = io.BytesIO()
+        settings = GvcSettings(steps=6, codebook=512, atoms=32)
+        gencodec.encode(clip, stream, gop=5, pack=tiny_folder, gvc=settings)
+        data = stream.getvalue()
+        return len(data), latents_error(data, clip, tiny_folder)
+
+    steered = made()
+    chance = np.random.default_rng(1)
+
+    def choose(book: Codebook, _residual: object, atoms: int, _device: object) -> Choice:
+        chosen = np.sort(chance.choice(book.count, atoms, replace=False)).astype(np.int32) + 1
+        return np.asarray(chosen * chance.choice(np.array([-1, 1], np.int32), atoms))
+
+    monkeypatch.setattr(Codebook, "choose", choose)
+    random = made()
+    assert random[0] == steered[0]
+    assert random[1] > 2 * steered[1]
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -361,26 +398,54 @@ def test_what_does_not_fit_together_is_refused(
 
     with pytest.raises(UsageError, match="no quality index"):
         encode(GvcSettings(), Target(quality=3))
-    with pytest.raises(UsageError, match="gvc-t2v for single frames"):
-        encode(GvcSettings(variant="i2v"), gop=1)
+    for variant in ("i2v", "flf2v"):
+        with pytest.raises(UsageError, match=r"5 frames at least.*gvc-t2v for single frames"):
+            encode(GvcSettings(variant=variant), gop=1)
     with pytest.raises(UsageError, match="at most"):
         encode(GvcSettings(atoms=13_000), gop=33)
     assert not output.exists()
 
 
-def test_a_pack_without_a_flow_model_is_named(clip: Path, tmp_path: Path) -> None:
-    import json
-
+@pytest.mark.parametrize("parts", [["refiner"], ["refiner", "transform", "prior"]])
+def test_a_pack_without_a_flow_model_is_named(parts: list[str], clip: Path, tmp_path: Path) -> None:
     from gencodec.packs import write_manifest
 
     folder = tmp_path / "without"
     tiny.write_pack(folder)
     document = json.loads((folder / "pack.json").read_text())
-    del document["components"]["refiner"]
-    (folder / "refiner.safetensors").unlink()
+    for part in parts:
+        del document["components"][part]
+        (folder / f"{part}.safetensors").unlink()
     write_manifest(folder, {k: v for k, v in document.items() if k not in ("files", "pack_format")})
-    with pytest.raises(PackError, match="no flow model"):
+    with pytest.raises(PackError, match=r"pack tiny has no .*choose another"):
         gencodec.encode(clip, tmp_path / "out.gnv", pack=folder, gvc=GvcSettings(), gop=5)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--codebook", "1"], "1 is not in the range"),
+        (["--codebook", "1048577"], "codebook is 1048577, must be 2 to 1048576"),
+        (["--codebook", "99", "--atoms", "100"], "atoms is 100, must be 0 to 99"),
+        (["--steps", "3"], "take at least 4"),
+        (["--g-scale", "9"], "g scale is 9.0, must be 0 to 7.96"),
+        (["--prompt", "a cat"], "reads no text"),
+    ],
+)
+def test_the_command_refuses_what_is_out_of_range(
+    given: list[str],
+    words: str,
+    command: Callable[..., tuple[int, bytes, str]],
+    clip: Path,
+    tiny_pack: Path,
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "out.gnv"
+    coding = ["encode", clip, "-o", output, "--pack", tiny_pack, "--profile", "gvc-t2v"]
+    code, _, err = command(*coding, *given)
+    assert code == (5 if "text" in words else 2)
+    assert words in " ".join(err.split())
+    assert not output.exists()
 
 
 @pytest.mark.usefixtures("tiny_pack")

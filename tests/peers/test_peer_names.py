@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import pytest
 
+from gencodec import GvcSettings
 from gencodec.errors import UsageError
 from gencodec.peers import DEFAULT_PEERS, available_peers, codecs, find_peer, find_row
 
@@ -53,11 +54,27 @@ def test_a_row_says_what_differs_from_gencodec_alone() -> None:
     assert not find_row("gencodec:noise=0").defaults["noise"]
 
 
+def test_a_row_may_be_of_the_other_coder() -> None:
+    row = find_row("gencodec:gvc-i2v:steps=10:cache:gop=17:pack=mine")
+    assert (row.gop, row.pack, row.label) == (
+        17,
+        "mine",
+        "gencodec, gvc-i2v steps=10 cache gop=17 pack=mine",
+    )
+    assert row.gvc == {"variant": "i2v", "steps": 10, "cache": True}
+    assert row.defaults == {}
+    assert find_row("gencodec:steps=2").gvc is None
+    known = {field.name for field in fields(GvcSettings)}
+    assert known.issuperset((*codecs._GVC_NUMBERS, *codecs._GVC_SWITCHES))
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "x264:steps=2", "gencodec:", "gencodec:steps", "gencodec:steps=two", "gencodec:steps=-1",
         "gencodec:speed=2", "gencodec:base=2", "gencodec:steps=1:steps=2", "gencodec:gop",
+        "gencodec:gvc-v2v", "gencodec:gvc", "gencodec:steps=5:gvc-t2v", "gencodec:gvc-t2v:base",
+        "gencodec:gvc-t2v:tile_size=4", "gencodec:codebook=5", "gencodec:gvc-t2v:gvc-i2v",
     ],
 )  # fmt: skip
 def test_a_row_that_is_not_understood_is_refused(name: str) -> None:

@@ -112,4 +112,4 @@ class GvcSettings:
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise UsageError(f"gvc {name.replace('_', ' ')} is {value}, must be {low:g} to {high:g}")
+        raise UsageError(f"gvc {name.replace('_', ' ')} is {value}, must be {low:g} to {high:.9g}")
