@@ -343,6 +343,23 @@ def test_more_atoms_come_closer(coded: Coded, clip: Path, tiny_folder: Path) -> 
     assert errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.usefixtures("tiny_pack")
+@pytest.mark.parametrize("variant", ["i2v", "flf2v"])
+def test_without_atoms_pictures_are_followed_to_the_end(
+    variant: str, coded: Coded, clip: Path
+) -> None:
+    from gencodec.frames import open_source
+
+    data = coded(variant, atoms=0)
+    levels = [read_gvc_block(each) for each in records(data)]
+    assert {(block.start_level, block.end_level) for block in levels} == {(0, 0)}
+    with open_source(clip) as source:
+        first = next(source.frames()).rgb.astype(float)
+    free = shown(coded("t2v", atoms=0))[0]
+    held = shown(data)[0]
+    assert np.mean((held - first) ** 2) < np.mean((free - first) ** 2) / 4
+
+
 def test_steering_beats_atoms_chosen_by_chance(
     clip: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

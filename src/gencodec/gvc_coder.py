@@ -107,6 +107,8 @@ class GvcCoder:
         start, end = levels.pop(0, 0), sum(levels.values())  # of one frame, where there is another
         block = replace(block, start_level=start, end_level=end)
         block = fit(block, target.shape[1], sum(picture.size for picture in own))
+        if block.atoms == 0:  # nothing steers: the pictures are all there is
+            block = replace(block, start_level=0, end_level=0)
         schedule = Schedule(block, target.shape[1])
         choices: list[Choice] = []
 

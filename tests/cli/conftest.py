@@ -79,6 +79,7 @@ def info_record() -> dict[str, Any]:
         "tags": {"title": "a walk"},
         "chapters": [[0.0, 1.5, "One"], [1.5, 10.01, ""]],
         "mastering_display": None,
+        "prompt": "",
         "content_light": {"maximum": 1000, "average": 400},
         "tracks": [
             {
