@@ -119,19 +119,51 @@ def test_a_payload_that_decodes_to_something_else_is_lost(
     assert np.array_equal(shown[18:27], [whole[17]] * 9)
 
 
+class Pipe(io.BytesIO):
+    """A stream that cannot seek."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        raise OSError(f"seek to {offset} from {whence}")
+
+
 def test_joining_late_in_a_pipe_shows_the_rest(
     gnv_bytes: bytes, whole: list[Any], tmp_path: Path
 ) -> None:
-    reader, out = Reader(io.BytesIO(gnv_bytes)), io.BytesIO()
-    records = list(reader.groups())
-    with Writer(out, reader.header) as writer:
-        for record in records:
-            writer.write_group(record)
-            writer.repeat_header()
-    late = out.getvalue()[offsets(out.getvalue())[0][0] + 20 :]
-    result, shown = frames_of(late, "skip", tmp_path / "out")
-    assert np.array_equal(shown, whole[9:])
+    late = Pipe(gnv_bytes[offsets(gnv_bytes)[0][0] + 20 :])
+    result = gencodec.decode(late, tmp_path / "out.mkv", conceal="skip")
     assert result.lost_groups == ((0, 0),)
+    assert (result.frames, result.complete) == (20, False)
+    result, shown = frames_of(late.getvalue(), "skip", tmp_path / "out")
+    assert np.array_equal(shown, whole[9:])
+
+
+@pytest.mark.parametrize("lost", [range(3, 4), range(20, 21), range(90)])
+def test_a_damaged_header_costs_no_frame(
+    lost: range, gnv_bytes: bytes, whole: list[Any], tmp_path: Path
+) -> None:
+    data = bytearray(gnv_bytes)
+    for at in lost:
+        data[at] ^= 0x10
+    result, shown = frames_of(bytes(data), "freeze", tmp_path / "out")
+    first = 9 if len(lost) > 80 else 0  # the first group's beginning is in the stretch
+    assert np.array_equal(shown, [whole[9]] * first + whole[first:])
+    assert len(result.damages) == (2 if first else 1)
+    assert not result.complete
+
+
+def test_files_in_a_row_are_shown_past_the_header_between_them(
+    gnv_bytes: bytes, whole: list[Any], tmp_path: Path
+) -> None:
+    data = bytearray(gnv_bytes + gnv_bytes)
+    data[len(gnv_bytes) + 5] ^= 1
+    data[len(gnv_bytes) + 30] ^= 1
+    result, shown = frames_of(bytes(data), "freeze", tmp_path / "out")
+    assert np.array_equal(shown, whole + whole)
+    assert result.lost_groups == ()
+    assert len(result.damages) == 1
 
 
 def test_a_part_can_be_recovered(gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path) -> None:

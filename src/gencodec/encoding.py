@@ -22,8 +22,8 @@ from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
 from gencodec.trial import Trial
 
-_FILE_OVERHEAD = 115  # bytes of header and end, with one pack
-_GROUP_OVERHEAD = 24  # bytes of a group's framing and index entry
+_FILE_OVERHEAD = 193  # bytes of both headers and the end, with one pack
+_GROUP_OVERHEAD = 27  # bytes of a group's framing, index entry and share of repeated headers
 
 Choose = Callable[[FrameGroup, Sample], int]
 

@@ -35,7 +35,7 @@ from gencodec.rate import Target
 from gencodec.symbols import choices_bytes
 
 T = TypeVar("T")
-_GROUP_OVERHEAD = 26  # bytes of a group's framing and index entry, besides its coder block
+_GROUP_OVERHEAD = 31  # bytes of a group's framing and index entry, besides its coder block
 _QUICK_SECONDS = 5.0  # that somebody waits for once more
 _MINI = "mini"  # the pack that is always there
 _LEAST_FRAMES = 5  # that have a second latent frame

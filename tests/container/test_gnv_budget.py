@@ -1,4 +1,4 @@
-"""The container costs 120 bytes a file and 28 a group, two more a frame if the rate varies."""
+"""The container costs 200 bytes a file and 32 a group, two more a frame if the rate varies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from gencodec.container import GnvcVdBlock, GroupRecord, Header, Pack, Totals, Writer
 
-FILE_BYTES, GROUP_BYTES, FRAME_BYTES = 120, 28, 2
+FILE_BYTES, GROUP_BYTES, FRAME_BYTES = 200, 32, 2
 BLOCK = GnvcVdBlock(quality=20, anchor_offset=8, steps=2, start_level=350).to_bytes()
 
 

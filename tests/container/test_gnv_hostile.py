@@ -334,6 +334,10 @@ def test_a_header_may_be_repeated_but_not_changed(
     )
     with pytest.raises(FormatError, match="HEAD differs"):
         read_all(constant_file[:at] + pack_unit(b"HEAD", other.to_bytes()))
+    end = constant_file.index(b"END!")
+    for place in (end, len(constant_file)):
+        with pytest.raises(FormatError, match="HEAD follows the index or end"):
+            read_all(constant_file[:place] + head + constant_file[place:])
 
 
 def test_unknown_needed_units_are_refused_and_others_skipped(constant_header: Header) -> None:

@@ -301,6 +301,7 @@ def test_a_reader_written_from_the_text_decodes_the_worked_example() -> None:
         "quality": 21,
         "payload": b"second",
     }
+    assert plain.header()["width"] == 352
     assert plain.unit()[0] == b"iNDX"
     assert plain.unit()[0] == b"END!"
     assert plain.at == len(EXAMPLE)

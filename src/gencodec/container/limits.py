@@ -21,6 +21,9 @@ class Limits:
     groups: int = 1 << 20  # entries of an index held in memory
     parts: int = 1 << 10  # chained files in one stream
     damages: int = 1 << 12  # places listed one by one when recovering
+    waiting_bytes: int = (
+        1 << 26
+    )  # units that wait for a header when recovering, 1 KiB each at least
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -30,6 +30,11 @@ class Progress:
     ended: bool = False
     gaps: bool = False  # groups are missing, so that the totals cannot be compared
 
+    @property
+    def over(self) -> bool:
+        """Whether no group can come any more."""
+        return self.ended or self.index_bytes > 0
+
     def follow(self, record: GroupRecord, first: int) -> str:
         """Move on by a group; return what is missing before it, or nothing.
 

@@ -9,6 +9,7 @@ Reader(stream).index(), .read_group(e)    random access, for streams that can se
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -33,6 +34,7 @@ from gencodec.container.layout import (
     is_critical,
 )
 from gencodec.container.limits import Limits
+from gencodec.container.losses import HeadlessError, Losses
 from gencodec.container.progress import Progress
 from gencodec.container.records import Damage, GroupRecord, IndexEntry, Part, Unit
 from gencodec.container.signature import PROBE_BYTES, SignatureError
@@ -60,7 +62,6 @@ class Reader:
     Attributes:
         limits: what it is willing to allocate.
         parts: the files in a row that were met so far.
-        damages: what could not be used, when recovering.
     """
 
     def __init__(
@@ -87,14 +88,15 @@ class Reader:
         """
         self.limits = limits
         self.parts: list[Part] = []
-        self.damages: list[Damage] = []
+        self._losses = Losses(limits)
+        self._again: deque[RawUnit] = deque()  # units that waited for the header that came
         self._stream = stream
         self._recover, self._damaged = recover, damaged
         self._origin = stream.tell() if stream.seekable() else 0
         self._window = Window(stream, offset=self._origin)
         self._now: Progress | None = None
         self._signature_offset: int | None = None  # of a signature whose header is to come
-        self._done = self._complete = self._scanned = False
+        self._done = self._complete = False
         self._last_duration = 0
         self._wasted_bytes = 0
         self._whole = True  # no part was cut
@@ -116,6 +118,11 @@ class Reader:
     def header(self) -> Header:
         """The header of the first part."""
         return self.parts[0].header
+
+    @property
+    def damages(self) -> list[Damage]:
+        """What could not be used, when recovering, by its place."""
+        return self._losses.damages
 
     @property
     def complete(self) -> bool:
@@ -160,9 +167,8 @@ class Reader:
 
     def _step(self) -> GroupRecord | Unit | None:
         """Read one unit; return it if it is for the caller."""
-        start = self._window.offset
         try:
-            raw = read_unit(self._window, self.limits)
+            raw = self._again.popleft() if self._again else read_unit(self._window, self.limits)
             if raw is None:
                 self._finish()
                 return None
@@ -180,7 +186,10 @@ class Reader:
             raise
         except FormatError as error:
             self._raise_unless_recovering(error)
-            self._note(start, raw.size, error)
+            if isinstance(error, HeadlessError):
+                self._losses.wait(raw, error)
+            else:
+                self._losses.note(raw.offset, raw.size, error)
             return None
 
     def _raise_unless_recovering(self, error: FormatError | LimitError) -> None:
@@ -191,6 +200,7 @@ class Reader:
     def _accept(self, raw: RawUnit) -> GroupRecord | Unit | None:
         if raw.type == SIGNATURE:
             self._whole &= self._now is None or self._now.ended
+            self._losses.lose()
             self._signature_offset = raw.offset
             return None
         if raw.type == HEAD:
@@ -217,16 +227,22 @@ class Reader:
     def _begin(self, raw: RawUnit) -> None:
         """Start a part, or pass over a repeated header."""
         now, offset = self._now, self._signature_offset
-        if offset is None and now and not now.ended and now.head == raw.payload:
+        inside = now is not None and offset is None and not now.over
+        if now and inside and now.head == raw.payload:
             return
         if offset is None and not self._recover:
-            raise FormatError("HEAD differs from the one before", offset=raw.offset)
+            wrong = (
+                "HEAD differs from the one before" if inside else "HEAD follows the index or end"
+            )
+            raise FormatError(wrong, offset=raw.offset)
         header = Header.from_bytes(raw.payload, offset=raw.offset)
         self.limits.check_frame(header.width, header.height)
         number = now.number + 1 if now else 0
         if number >= self.limits.parts:
             raise LimitError(f"the stream has more than {number} parts (Limits.parts)")
-        part = Part(header=header, offset=raw.offset if offset is None else offset)
+        self._again.extend(self._losses.take())
+        first = self._again[0] if self._again else raw
+        part = Part(header=header, offset=first.offset if offset is None else offset)
         self.parts[number : number + 1] = [part]
         self._now = Progress(part=part, number=number, head=raw.payload, end_tick=header.start_tick)
         self._signature_offset = None
@@ -235,11 +251,11 @@ class Reader:
         """Return the part that a unit belongs to."""
         name, now = raw.type.decode(), self._now
         if now is None or self._signature_offset is not None:
-            raise FormatError(f"{name} comes before HEAD", offset=raw.offset)
+            raise HeadlessError(f"{name} comes before HEAD", offset=raw.offset)
         if now.ended:
-            raise FormatError(f"{name} follows END!", offset=raw.offset)
+            raise HeadlessError(f"{name} follows END!", offset=raw.offset)
         if now.index_bytes and raw.type != END:
-            raise FormatError(f"{name} follows INDX, only END! may", offset=raw.offset)
+            raise HeadlessError(f"{name} follows INDX, only END! may", offset=raw.offset)
         return now
 
     def _group(self, raw: RawUnit, now: Progress, *, damaged: bool = False) -> GroupRecord:
@@ -254,7 +270,7 @@ class Reader:
             return
         error = FormatError(missing, offset=offset)
         self._raise_unless_recovering(error)
-        self._note(offset, 0, error)
+        self._losses.note(offset, 0, error)
 
     def _end_at_cut(self, error: TruncatedError) -> None:
         """Finish, if there are groups before the cut and it is one: END! is followed by nothing."""
@@ -270,6 +286,7 @@ class Reader:
 
     def _finish(self) -> None:
         self._done = True
+        self._losses.lose()
         ended = self._now is not None and self._now.ended and self._signature_offset is None
         self._last_duration = self._now.last_duration if self._now else 0
         self._complete = ended and self._whole and not self.damages
@@ -284,7 +301,7 @@ class Reader:
         size = error.size if isinstance(error, BodyError) else 0
         window.take(size if size and self._may_skip(size) else 1)
         window.search(_STARTS, longest=_START_BYTES)
-        self._note(start, window.offset - start, error)
+        self._losses.note(start, window.offset - start, error)
 
     def _may_skip(self, size: int) -> bool:
         """Whether to believe the length of a unit whose body is damaged.
@@ -308,19 +325,6 @@ class Reader:
         with suppress(FormatError, LimitError):
             return self._group(raw, self._inside(raw), damaged=True)
         return None
-
-    def _note(self, offset: int, size: int, error: Exception) -> None:
-        """List damage, unless a scan has; a stretch that continues the last one joins it."""
-        if self._scanned:
-            return
-        reason = str(error)
-        last = self.damages[-1] if self.damages else None
-        if last and size and last.bytes and last.offset + last.bytes == offset:
-            self.damages[-1] = replace(last, bytes=last.bytes + size)
-        elif last and len(self.damages) >= self.limits.damages:
-            self.damages[-1] = replace(last, bytes=offset + size - last.offset)
-        else:
-            self.damages.append(Damage(offset=offset, bytes=size, reason=reason))
 
     # -- random access -------------------------------------------------------------------------
 
@@ -354,9 +358,9 @@ class Reader:
                 if len(entries) > self.limits.groups:
                     raise LimitError(f"more than {self.limits.groups} groups (Limits.groups)")
         self.parts[:] = reader.parts
-        self.damages[:] = reader.damages
+        self._losses.settle(reader.damages)
         self._last_duration = reader.last_duration
-        self._scanned, self._complete = True, reader.complete
+        self._complete = reader.complete
         return entries
 
     def read_group(self, entry: IndexEntry) -> GroupRecord:
@@ -378,8 +382,8 @@ class Reader:
             record = self._found(read_unit(window, self.limits), entry)
             units: list[Unit] = []
             with suppress(FormatError, LimitError):
-                while (raw := read_unit(window, self.limits)) and raw.type in _BETWEEN:
-                    units.append(_unit(raw, entry.part))
+                while (raw := read_unit(window, self.limits)) and raw.type in (HEAD, *_BETWEEN):
+                    units += [_unit(raw, entry.part)] if raw.type in _BETWEEN else []
                     if sum(len(unit.payload) for unit in units) > self.limits.unit_bytes:
                         break
         return record, units

@@ -26,6 +26,8 @@ from gencodec.container.layout import (
 from gencodec.container.records import GroupRecord, Totals
 from gencodec.errors import OutputError
 
+_HEADER_EVERY = 24  # groups from one header to the next, four bytes of each
+
 
 class Writer:
     """One .gnv file on a stream that need not seek, for instance a pipe.
@@ -52,7 +54,8 @@ class Writer:
         self._end_tick = header.start_tick
         self._index = IndexBuilder(header)
         self._closed = False
-        self._write(SIGNATURE + pack_unit(HEAD, header.to_bytes()))
+        self._head = pack_unit(HEAD, header.to_bytes())
+        self._write(SIGNATURE + self._head)
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +84,8 @@ class Writer:
     def write_group(self, record: GroupRecord) -> int:
         """Write the next group and return the bytes of its unit.
 
+        In front of each 24th the header comes again, for readers that join late.
+
         Raises:
             ValueError: it is not the next group, or its times do not follow the ones before.
             OutputError: the stream cannot be written.
@@ -93,6 +98,8 @@ class Writer:
                 f"group {record.number} starts at tick {record.ticks[0]}, before the end of the "
                 f"group before it"
             )
+        if self._groups and self._groups % _HEADER_EVERY == 0:
+            self.repeat_header()
         offset = self._bytes
         self._write(data)
         self._index.add(replace(record, offset=offset))
@@ -124,11 +131,11 @@ class Writer:
         return size
 
     def repeat_header(self) -> int:
-        """Write the header again, for readers that join late, and return its bytes."""
-        return self._write(pack_unit(HEAD, self.header.to_bytes()))
+        """Write the header again and return its bytes; `write_group` and `close` do so anyway."""
+        return self._write(self._head)
 
     def close(self, *, index: bool = True, last_duration: int = 0) -> Totals:
-        """Write index and end; the stream stays open. Closing again does nothing.
+        """Write the header again, index and end; the stream stays open. Closing again does nothing.
 
         Args:
             index: whether to write the index; one that is too long is left out.
@@ -139,6 +146,8 @@ class Writer:
         """
         if self._closed:
             return self.totals
+        if self._groups:
+            self.repeat_header()
         items = self._index.finish(self._bytes)
         index_bytes = 0
         if index and len(items) <= UNIT_MAX_BYTES[INDX]:
