@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gencodec
-from benchmarks import atoms, container, entropy, memory, speed
+from benchmarks import atoms, container, entropy, faults, kills, memory, speed
 from benchmarks.section import Options, Section, keep, show
 
 SECTIONS: Mapping[str, Callable[[Options], Section]] = {
@@ -18,6 +18,8 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "memory": memory.measure,
     "container": container.measure,
     "atoms": atoms.measure,
+    "faults": faults.measure,
+    "kills": kills.measure,
 }
 _RESULTS = Path(__file__).parent / "results" / f"{gencodec.__version__}.json"
 
@@ -52,7 +54,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pack", default="mini", help="model pack: name or folder")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument(
-        "--full", action="store_true", help="memory: groups of 129 frames, not of 17"
+        "--full",
+        action="store_true",
+        help="memory: groups of 129 frames, not of 17; faults, kills: ten times as many",
     )
     parser.add_argument(
         "--out", type=Path, default=_RESULTS, help="results file; sections not run are kept"
