@@ -7,10 +7,11 @@ IN     ?=
 CLIPS  ?=
 MINUTES ?= 30
 SECONDS ?= 60
+RUNS   ?= 1000000
 KEEP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench bench-quick mini fuzz vectors clean
+.PHONY: help setup demo test check fix bench bench-quick mini fuzz fuzz-steered vectors clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -52,6 +53,10 @@ mini: $(STAMP) ## train the embedded pack: make mini CLIPS="dir ..." MINUTES=60
 
 fuzz: $(STAMP) ## hostile bytes for every reader, SECONDS=60 each
 	$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS)
+
+fuzz-steered: $(STAMP) ## RUNS=1000000 executions of the container's reader, steered by coverage (Linux)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[fuzz]"
+	$(BIN)/python -m benchmarks.fuzz_steered --runs $(RUNS)
 
 vectors: $(STAMP) ## write formats/vectors anew; review the difference like code
 	$(BIN)/python -m tests.make_vectors

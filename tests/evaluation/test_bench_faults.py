@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmarks import faults, kills
+from benchmarks import faults, kills, scene
 from benchmarks.section import Options
 
 from gencodec.container import Reader, Writer
@@ -69,11 +69,15 @@ def test_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         output.write_bytes(next(written))
         return Process()
 
+    def lasts(command: object, output: Path) -> float:
+        start(command, output)
+        return 1.0
+
     kept = iter([100, None])
     monkeypatch.setattr(kills, "_KILLS", {False: 2, True: 50})
     monkeypatch.setattr(kills, "_start", start)
-    monkeypatch.setattr(kills, "_lasts", lambda command, output: start(command, output) and 1.0)
+    monkeypatch.setattr(kills, "_lasts", lasts)
     monkeypatch.setattr(kills, "_killed", lambda *_: next(kept))
-    monkeypatch.setattr(kills.scene, "write_clip", lambda path, *_: path)
+    monkeypatch.setattr(scene, "write_clip", lambda path, *_: path)
     section = kills.measure(Options(pack="mini", threads=1, full=False, work=tmp_path))
     assert list(section.data["counts"].values()) == [1, 1, 1, 2]
