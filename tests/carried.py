@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from tests import tiny
 
 from gencodec.frames.muxing import ASS_HEADER
@@ -24,9 +25,14 @@ def write(
     codecs: tuple[str, ...] = ("aac",),
     subtitles: str = "",
     delay: Fraction = Fraction(0),
+    dispositions: tuple[int, ...] = (),
 ) -> Path:
-    """Write 32x24 pictures, one click every half second per track, tags and two chapters."""
-    with av.open(str(path), "w") as container:
+    """Write 32x24 pictures, one click every half second per track, tags and two chapters.
+
+    `dispositions` are those of the sound and then of the subtitles, in .mkv.
+    """
+    options = {"default_mode": "passthrough"} if dispositions else {}
+    with av.open(str(path), "w", container_options=options) as container:
         container.metadata.update(title="a walk", creation_time=CREATED, location=PLACE)
         video = container.add_stream("libx264", rate=25, options={"bf": "2"})
         video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
@@ -38,6 +44,9 @@ def write(
             words.metadata["language"] = "eng"
             words.time_base = Fraction(1, 1000)
             words.codec_context.subtitle_header = ASS_HEADER  # type: ignore[union-attr]
+        beside = [*tracks, *([] if words is None else [words])]
+        for stream, purpose in zip(beside, dispositions, strict=False):
+            stream.disposition = Disposition(purpose)
         container.set_chapters([chapter(1, 0, 700, "One"), chapter(2, 700, 1000 * seconds, "Two")])
         for n, rgb in enumerate(tiny.clip(32, 24, 25 * seconds)):
             picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")

@@ -107,6 +107,36 @@ def test_several_tracks_keep_their_language(tiny_pack: Path, tmp_path: Path) -> 
     assert near(carried.heard(output, 1), CLICKS)
 
 
+@pytest.mark.parametrize("dispositions", [(1, 0x88, 0x41), (0, 1, 0x4), (0x101, 0, 0x80)])
+@pytest.mark.parametrize("mode", ["copy", "opus"])
+def test_tracks_keep_what_they_are_for(
+    mode: str, dispositions: tuple[int, ...], tiny_pack: Path, tmp_path: Path
+) -> None:
+    source = carried.write(
+        tmp_path / "in.mkv",
+        seconds=1,
+        codecs=("aac", "libopus"),
+        subtitles="subrip",
+        dispositions=dispositions,
+    )
+    output = tmp_path / "out.mkv"
+    gencodec.decode(coded(source, tiny_pack, mode), output)
+    for path in (source, output):
+        with av.open(str(path)) as container:
+            purposes = [int(each.disposition) for each in container.streams]
+            assert purposes == [1 if path == output else purposes[0], *dispositions]
+
+
+def test_mp4_says_what_tracks_are_for_as_far_as_it_can(tiny_pack: Path, tmp_path: Path) -> None:
+    source = carried.write(
+        tmp_path / "in.mkv", seconds=1, codecs=("aac", "aac"), dispositions=(0x8, 1)
+    )
+    output = tmp_path / "out.mp4"
+    gencodec.decode(coded(source, tiny_pack), output)
+    with av.open(str(output)) as container:
+        assert [int(each.disposition) for each in container.streams][:3] == [1, 0x8, 1]
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", "mov_text"), ("mkv", "subrip")])
 def test_words_and_chapters_and_tags_come_back(
     suffix: str, codec: str, tiny_pack: Path, tmp_path: Path

@@ -13,16 +13,17 @@ from av import Packet
 from av.audio.codeccontext import AudioCodecContext
 from av.codec.context import CodecContext
 from av.container import OutputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 
-from gencodec.carried import AUDIO, Track, TrackPacket
+from gencodec.carried import AUDIO, DISPOSITIONS, Track, TrackPacket
 from gencodec.frames.ffmpeg import reason
 from gencodec.frames.tracks import COPIED
 
 _LAYOUTS = {
     1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1",
 }  # fmt: skip
+_DISPOSITIONS = sum(DISPOSITIONS.values())
 _MOV_TEXT, _SUBRIP = "mov_text", "subrip"
 _ASS_FIELDS = 8  # commas in front of the text of an ASS packet
 ASS_HEADER = b"""[Script Info]\r
@@ -114,6 +115,7 @@ def _opened(container: OutputContainer, track: Track) -> _Open:
     if codec == track.codec:
         stream.codec_context.extradata = track.setup or None
     stream.time_base = track.time_base
+    stream.disposition = Disposition(track.disposition & _DISPOSITIONS)
     for name, text in (("language", track.language), ("title", track.title)):
         if text:
             stream.metadata[name] = text

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 from av import Packet, VideoFrame
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from gencodec.carried import About, Track, TrackPacket
@@ -152,6 +153,7 @@ class _ContainerSink(FrameSink):
         if light := x264_light(self._about):
             options["x264-params"] = ":".join(f"{name}={value}" for name, value in light.items())
         stream = self._container.add_stream("libx264", rate=info.frame_rate, options=options)
+        stream.disposition = Disposition.default
         stream.width, stream.height, stream.pix_fmt = info.width, info.height, pixel_format
         stream.time_base = stream.codec_context.time_base = self._timeline.time_base
         context = stream.codec_context
@@ -232,6 +234,7 @@ class _Timeline:
         self.time_base = info.time_base
         if kind == "mkv":
             self.time_base = _MATROSKA_TIME_BASE
+            self.container_options = {"default_mode": "passthrough"}  # of tracks: as they are told
         else:
             scale = min(info.time_base.denominator, _LARGEST_TIMESCALE)
             if scale != info.time_base.denominator:
