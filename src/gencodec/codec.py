@@ -163,7 +163,7 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
         pack_dirs: folders searched for packs before the usual places.
         conceal: go on behind damage, with "freeze", "base" or "skip" in place of what is lost
             (see `gencodec.concealing`); None: damage is an error.
-        pixel_format: of H.264, such as "yuv420p10le"; see `gencodec.frames.open_sink`.
+        pixel_format: of H.264 or y4m, such as "yuv420p10le"; see `gencodec.frames.open_sink`.
         on_progress: told about every group.
 
     Raises:

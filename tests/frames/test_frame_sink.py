@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from gencodec.carried import About
 from gencodec.errors import OutputError, UsageError
 from gencodec.frames import Colour, Frame, VideoInfo, open_sink, open_source
+from gencodec.frames.colour import YuvConverter
+from gencodec.frames.sink import PIXEL_FORMATS
 from gencodec.output import Kind, sink_kind
 
 Draw = Callable[..., NDArray[np.uint8]]
@@ -183,6 +185,47 @@ def test_y4m_tells_size_rate_aspect_and_range(tmp_path: Path, picture: Draw) -> 
         assert source.info.sample_aspect == Fraction(4, 3)
         assert source.info.colour == Colour(range=2)
         assert _psnr(list(source.frames())[2].rgb, picture(48, 32, 2)) > 32
+
+
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_y4m_holds_every_pixel_format(
+    tmp_path: Path, picture: Draw, pixel_format: str, rotation: int
+) -> None:
+    """FFmpeg reads the samples that the converter made, at a size that is odd."""
+    path, rgb = tmp_path / "a.y4m", picture(47, 33, 5)
+    info = VideoInfo(
+        width=47,
+        height=33,
+        time_base=Fraction(1, 25),
+        frame_rate=Fraction(25),
+        rotation=rotation,
+        colour=Colour(matrix=1, range=1),
+    )
+    with open_sink(path, info, pixel_format=pixel_format) as sink:
+        for tick in range(2):
+            sink.write(Frame(rgb=rgb, ticks=tick))
+    upright = np.ascontiguousarray(np.rot90(rgb, -rotation // 90))
+    converter = YuvConverter(
+        upright.shape[1], upright.shape[0], pixel_format=pixel_format, colour=info.colour
+    )
+    expected = converter.convert(upright)
+    with av.open(str(path)) as container:
+        shown = list(container.decode(video=0))
+    assert [frame.format.name for frame in shown] == [pixel_format] * 2
+    for frame in shown:
+        assert _samples(frame) == _samples(expected)
+
+
+def _samples(frame: av.VideoFrame) -> list[bytes]:
+    """The bytes of all planes without what fills their lines up."""
+    size = 2 if "10" in frame.format.name else 1
+    return [
+        np.frombuffer(memoryview(plane), np.uint8)
+        .reshape(plane.height, plane.line_size)[:, : size * plane.width]
+        .tobytes()
+        for plane in frame.planes
+    ]
 
 
 def test_y4m_and_png_are_turned_upright(tmp_path: Path) -> None:

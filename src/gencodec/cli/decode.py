@@ -84,7 +84,7 @@ class _Options(TypedDict):
     "--pix-fmt",
     "pixel_format",
     metavar="NAME",
-    help="Samples of .mp4, .mkv, .mov: yuv420p10le for 10 bits, yuv444p and others.",
+    help="Samples of .mp4, .mkv, .mov, .y4m: yuv420p10le for 10 bits, yuv444p and others.",
 )
 @json_and_output_option
 @click.option(

@@ -25,21 +25,40 @@ def unheld(tracks: Sequence[Track], where: str) -> list[str]:
     return [f"{each.name} is not written: {where}" for each in tracks]
 
 
-class Y4mSink(FrameSink):
-    """Uncompressed 8-bit 4:2:0. Source: yuv4mpeg(5); `XCOLORRANGE` as FFmpeg has it."""
+_Y4M_TAGS = {
+    "yuv420p": "C420mpeg2",
+    "yuv422p": "C422",
+    "yuv444p": "C444",
+    "yuv420p10le": "C420p10 XYSCSS=420P10",
+    "yuv422p10le": "C422p10 XYSCSS=422P10",
+    "yuv444p10le": "C444p10 XYSCSS=444P10",
+}
 
-    def __init__(self, path: str | Path, info: VideoInfo, *, tracks: Sequence[Track] = ()) -> None:
+
+class Y4mSink(FrameSink):
+    """Uncompressed planes. Source: yuv4mpeg(5); ten bits and `XCOLORRANGE` as FFmpeg has them."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        info: VideoInfo,
+        *,
+        pixel_format: str = "yuv420p",
+        tracks: Sequence[Track] = (),
+    ) -> None:
         self.lost = unheld(tracks, "y4m has no sound and no subtitles")
         self._name = "standard output" if str(path) == "-" else str(path)
         self._shape = (info.height, info.width, 3)
         self._turns = _upright_turns(info)
         width, height, aspect = _upright_geometry(info)
         colour = info.colour
-        self._converter = YuvConverter(width, height, pixel_format="yuv420p", colour=colour)
+        self._converter = YuvConverter(width, height, pixel_format=pixel_format, colour=colour)
+        self._sample_bytes = 2 if pixel_format.endswith("10le") else 1
         tags = [
             f"YUV4MPEG2 W{width} H{height}",
             f"F{info.frame_rate.numerator}:{info.frame_rate.denominator}",
-            f"Ip A{aspect.numerator}:{aspect.denominator if aspect else 0} C420mpeg2",
+            f"Ip A{aspect.numerator}:{aspect.denominator if aspect else 0}",
+            _Y4M_TAGS[pixel_format],
         ]
         if colour.range or colour.matrix == IDENTITY_MATRIX:
             tags.append(f"XCOLORRANGE={'FULL' if self._converter.full_range else 'LIMITED'}")
@@ -60,7 +79,7 @@ class Y4mSink(FrameSink):
                 rows = np.frombuffer(memoryview(plane), np.uint8).reshape(
                     plane.height, plane.line_size
                 )
-                self._file.write(rows[:, : plane.width].tobytes())
+                self._file.write(rows[:, : plane.width * self._sample_bytes].tobytes())
 
     def close(self) -> None:
         """Finish the stream."""

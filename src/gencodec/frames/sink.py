@@ -27,7 +27,7 @@ from gencodec.output import Kind, sink_kind
 PIXEL_FORMATS = (
     "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le",
 )  # fmt: skip
-"""What H.264 can be written as."""
+"""What H.264 and y4m can be written as."""
 
 _FORMATS: dict[Kind, str] = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 _MATROSKA_TIME_BASE = Fraction(1, 1000)  # all that FFmpeg writes
@@ -53,9 +53,9 @@ def open_sink(  # noqa: PLR0913 - what an output can be told, each with a defaul
     unknown of the colour stays unknown, save that H.264 cannot tell a matrix without a range: that
     becomes limited, as it was taken.
 
-    y4m (8-bit 4:2:0) has one frame rate and neither times nor rotation nor a matrix; samples are in
-    the source's matrix, as FFmpeg writes them. PNG pictures, numbered from 1, have no times at all.
-    Both are turned upright.
+    y4m (4:2:0 of 8 bits, if nothing else is asked for) has one frame rate and neither times nor
+    rotation nor a matrix; samples are in the source's matrix, as FFmpeg writes them. PNG pictures,
+    numbered from 1, have no times at all. Both are turned upright.
 
     Args:
         path: a file, a folder for PNG pictures, or "-" for y4m on standard output.
@@ -66,9 +66,9 @@ def open_sink(  # noqa: PLR0913 - what an output can be told, each with a defaul
             y4m and PNG have none of this.
         tracks: sound and subtitles whose packets will come; `FrameSink.lost` names those that the
             output cannot hold. mp4 and mov get text subtitles as their own kind.
-
-        pixel_format: of H.264, one of `PIXEL_FORMATS`; None is 4:2:0 of 8 bits as said above. Ten
-            bits a sample hold the frames, which have eight, without rounding them to YUV of eight.
+        pixel_format: of H.264 and y4m, one of `PIXEL_FORMATS`; None is 4:2:0 of 8 bits as said
+            above. Ten bits a sample hold the frames, which have eight a colour, without rounding
+            them to YUV of eight.
 
     Raises:
         OutputError: the output cannot hold this pixel format,
@@ -77,7 +77,7 @@ def open_sink(  # noqa: PLR0913 - what an output can be told, each with a defaul
     kind = kind or sink_kind(path)
     pixel_format = _pixel_format(info, kind, pixel_format)
     if kind == "y4m":
-        return Y4mSink(path, info, tracks=tracks)
+        return Y4mSink(path, info, pixel_format=pixel_format, tracks=tracks)
     if kind == "png":
         return PngSink(Path(path), info, tracks=tracks)
     known = about or About()
@@ -95,13 +95,13 @@ class _Video:
 
 def _pixel_format(info: VideoInfo, kind: Kind, asked: str | None) -> str:
     """Return the pixel format of H.264: what was asked for, else 4:2:0, or 4:4:4 at odd sizes."""
-    odd = info.width % 2 or info.height % 2
+    odd = kind != "y4m" and (info.width % 2 or info.height % 2)
     if asked is None:
         return "yuv444p" if odd else "yuv420p"
     if asked not in PIXEL_FORMATS:
         raise OutputError(f"pixel format {asked} is not known; use {', '.join(PIXEL_FORMATS)}")
-    if kind in ("y4m", "png") and asked != "yuv420p":
-        raise OutputError(f"{kind} is written with 8 bits; {asked} needs .mp4, .mkv or .mov")
+    if kind == "png" and asked != "yuv420p":
+        raise OutputError(f"PNG is written with 8 bits; {asked} needs .mp4, .mkv, .mov or .y4m")
     if odd and "444" not in asked:
         raise OutputError(
             f"{info.width}x{info.height} is odd, which {asked} cannot say; use a yuv444p format"
