@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gencodec
-from benchmarks import atoms, container, entropy, faults, kills, memory, speed
+from benchmarks import atoms, container, entropy, faults, kills, leaks, memory, speed
 from benchmarks.section import Options, Section, keep, show
 
 SECTIONS: Mapping[str, Callable[[Options], Section]] = {
@@ -20,6 +20,7 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "atoms": atoms.measure,
     "faults": faults.measure,
     "kills": kills.measure,
+    "leaks": leaks.measure,
 }
 _RESULTS = Path(__file__).parent / "results" / f"{gencodec.__version__}.json"
 
@@ -56,7 +57,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="memory: groups of 129 frames, not of 17; faults, kills: ten times as many",
+        help="memory: groups of 129 frames, not of 17; faults, kills, leaks: ten times as many",
     )
     parser.add_argument(
         "--out", type=Path, default=_RESULTS, help="results file; sections not run are kept"

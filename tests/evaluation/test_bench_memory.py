@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import IO
 
 import pytest
-from benchmarks import memory, scene
+from benchmarks import leaks, memory, scene
 from benchmarks.section import Options
 
 
@@ -21,6 +23,12 @@ def test_both_clips_have_full_groups(
     def peak(arguments: list[str]) -> int:
         if arguments[0] == "encode":
             gops.append(int(arguments[arguments.index("--gop") + 1]))
+            output = Path(arguments[arguments.index("-o") + 1])
+            journal = output.with_suffix(".journal")
+            journal.write_bytes(bytes(300))
+            output.write_bytes(bytes(200))
+            time.sleep(4 * memory._LOOK_SECONDS)
+            journal.unlink()
         return 100 * len(frames)
 
     monkeypatch.setattr(scene, "write_clip", write)
@@ -34,3 +42,22 @@ def test_both_clips_have_full_groups(
     assert short % gops[0] == long % gops[0] == 0
     assert full or long <= 150  # it stays small
     assert section.data["ratio"] == {"encode": 2.0, "decode": 2.0}
+    assert section.data["disk_share"] == [2.5, 2.5]
+
+
+def test_what_a_loop_leaves_behind_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[IO[bytes]] = []
+
+    def leak(clip: Path, folder: Path, threads: int) -> None:
+        del clip, threads
+        left.append((folder / "leaked").open("wb"))
+
+    monkeypatch.setattr(scene, "write_clip", lambda path, *_: path)
+    monkeypatch.setattr(leaks, "_pass", leak)
+    section = leaks.measure(Options(pack="mini", threads=1, full=False, work=tmp_path))
+    for stream in left:
+        stream.close()
+    before, after = section.data["handles"]
+    assert after - before == section.data["files"] == 40
