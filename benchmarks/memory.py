@@ -2,7 +2,7 @@
 
 Both have several full groups. Only then has the allocator, whose memory is in pieces after the
 first group, reached what it needs, and the ratio tells of the length alone. On the disk an encode
-keeps the file it writes and the groups of its journal, which are the same bytes again.
+keeps the file it writes and its journal, which holds each group at every quality that was tried.
 
 Two hours of 360p are not made here; the peak of an encode of theirs is printed by
 

@@ -260,7 +260,7 @@ class GvcEncoder:
     def _write(self, stream: BinaryIO, look: Look, ahead: Ahead, coder: _Coder) -> Encoded:
         def header(start_tick: int) -> Header:
             fields = picture_fields(self._source.info, constant_rate=look.constant_rate)
-            return Header(
+            made = Header(
                 **fields,
                 **self._fields,
                 start_tick=start_tick,
@@ -268,6 +268,8 @@ class GvcEncoder:
                 coder=CODER_GVC,
                 prompt=self._settings.prompt,
             )
+            ahead.header_bytes = len(made.to_bytes())
+            return made
 
         def code(group: FrameGroup, written: Totals) -> GroupRecord:
             times = 0 if look.constant_rate else len(group.ticks)

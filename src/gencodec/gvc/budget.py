@@ -13,7 +13,7 @@ from gencodec.errors import UsageError
 from gencodec.gvc.schedule import Schedule
 from gencodec.symbols import choices_bits, choices_bytes
 
-_FILE_OVERHEAD = 40  # bytes of a file's end
+_FILE_OVERHEAD = 51  # bytes of a file's end, besides the header that comes again
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,12 +25,14 @@ class Ahead:
         latents: latent frames of all groups from the next one on; empty for a pipe.
         pictures: reference pictures of each of them.
         picture_bytes: of those coded so far, and their number.
+        header_bytes: of the file, once it is written.
     """
 
     wanted: float | None
     latents: list[int] = field(default_factory=list)
     pictures: list[int] = field(default_factory=list)
     picture_bytes: tuple[int, int] = (0, 0)
+    header_bytes: int = 0
 
     def bytes_for(self, written: int, frames: int, framing: int, pictures: int) -> float:
         """Return the bytes that the atoms of the next group may take.
@@ -41,14 +43,15 @@ class Ahead:
             framing: bytes of a group besides its payload.
             pictures: bytes of this group's reference pictures.
         """
-        wanted = self.wanted or 0.0
+        wanted = (self.wanted or 0.0) * (1 if self.latents else frames)
+        left = wanted - _FILE_OVERHEAD - self.header_bytes - written - pictures
         if not self.latents:
-            return wanted * frames - written - framing - pictures
+            return left - framing
         spent, count = self.picture_bytes
         spent, count = spent + pictures, count + self.pictures[0]
         self.picture_bytes = spent, count
-        later = sum(self.pictures[1:]) * spent / count if count else 0.0
-        left = wanted - _FILE_OVERHEAD - written - framing * len(self.latents) - pictures - later
+        left -= sum(self.pictures[1:]) * spent / count if count else 0.0
+        left -= framing * len(self.latents)
         return left * self.latents[0] / sum(self.latents)
 
 
