@@ -46,7 +46,7 @@ def measure(options: Options) -> Section:
         title=f"{count} encodes killed, {_FRAMES} frames in groups of {_GROUP}",
         columns=("", "encodes"),
         rows=list(counts.items()),
-        data={"kills": count, "counts": counts, "full": options.full},
+        data={"pack": _PACK.name, "kills": count, "counts": counts, "full": options.full},
         notes=[] if options.full else [f"--full kills {_KILLS[True]} times"],
     )
 

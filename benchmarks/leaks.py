@@ -35,6 +35,7 @@ def measure(options: Options) -> Section:
         columns=("", "before", "half", "after"),
         rows=[("open files", *handles), ("peak MB", *(peak / 1e6 for peak in peaks))],
         data={
+            "pack": _PACK.name,
             "files": 2 * half,
             "handles": handles,
             "peak_bytes": peaks,
