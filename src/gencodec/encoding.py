@@ -23,7 +23,9 @@ from gencodec.rate import PipeController, Target
 from gencodec.trial import Trial
 
 _FILE_OVERHEAD = 193  # bytes of both headers and the end, with one pack
-_GROUP_OVERHEAD = 27  # bytes of a group's framing, index entry and share of repeated headers
+_GROUP_OVERHEAD = 21  # bytes of a group's framing and index entry
+_LONG_OVERHEAD = 6  # bytes more in long files: larger offsets, and a share of repeated headers
+_SHORT = 24  # groups
 
 Choose = Callable[[FrameGroup, Sample], int]
 
@@ -124,7 +126,9 @@ class Encoder:
 
     def _overhead(self, look: Look) -> int:
         """Bytes of framing a group, one a frame for the times of a variable rate."""
-        return _GROUP_OVERHEAD + (0 if look.constant_rate else self._length)
+        long = not 0 < len(look.groups) <= _SHORT  # a pipe may be
+        times = 0 if look.constant_rate else self._length
+        return _GROUP_OVERHEAD + long * _LONG_OVERHEAD + times
 
     def _write(
         self, stream: BinaryIO, look: Look, choose: Choose, wanted: float | None = None
