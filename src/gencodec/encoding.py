@@ -22,7 +22,8 @@ from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
 from gencodec.trial import Trial
 
-_FILE_OVERHEAD = 193  # bytes of both headers and the end, with one pack
+_FILE_OVERHEAD = 122  # bytes of the header and the end, with one pack
+_SECOND_HEADER = 75  # bytes that files of several groups have besides
 _GROUP_OVERHEAD = 21  # bytes of a group's framing and index entry
 _LONG_OVERHEAD = 6  # bytes more in long files: larger offsets, and a share of repeated headers
 _SHORT = 24  # groups
@@ -98,7 +99,7 @@ class Encoder:
             return self._write(stream, look, lambda _group, _sample: _fixed(target))
         overhead = self._overhead(look)
         carried = beside.bytes if beside and target.size is not None else 0
-        budget = wanted - carried - _FILE_OVERHEAD
+        budget = wanted - carried - _FILE_OVERHEAD - (len(look.groups) > 1) * _SECOND_HEADER
         plan = plan_file(look, budget, overhead, self._coder.qualities)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
@@ -114,7 +115,7 @@ class Encoder:
         wanted = target.file_bytes(self._pixels, 1 / info.frame_rate)
         if wanted is None:
             return self._write(stream, look, lambda _group, _sample: _fixed(target))
-        control = PipeController(wanted, _FILE_OVERHEAD, self._coder.qualities)
+        control = PipeController(wanted, _FILE_OVERHEAD + _SECOND_HEADER, self._coder.qualities)
         overhead = self._overhead(look)
 
         def choose(group: FrameGroup, sample: Sample) -> int:

@@ -135,7 +135,9 @@ class Writer:
         return self._write(self._head)
 
     def close(self, *, index: bool = True, last_duration: int = 0) -> Totals:
-        """Write the header again, index and end; the stream stays open. Closing again does nothing.
+        """Write index and end; the stream stays open. Closing again does nothing.
+
+        Behind several groups the header comes again: what saves one group is not worth its bytes.
 
         Args:
             index: whether to write the index; one that is too long is left out.
@@ -146,7 +148,7 @@ class Writer:
         """
         if self._closed:
             return self.totals
-        if self._groups:
+        if self._groups > 1:
             self.repeat_header()
         items = self._index.finish(self._bytes)
         index_bytes = 0
