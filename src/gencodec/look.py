@@ -146,7 +146,7 @@ def plan_file(look: Look, budget: float, per_group: int, qualities: int) -> File
         payload = sum(sample.at(quality).size for sample in look.samples.values())
         return round(payload * scale) + framing
 
-    quality = find_quality(total, budget, qualities, qualities // 3)
+    quality = find_quality(total, budget, qualities, qualities // 2)
     above = min(quality + 1, qualities - 1)
     return FilePlan(
         quality if above > quality else quality - 1,

@@ -16,7 +16,7 @@ QUALITIES = 64  # quality indices of the format
 TOLERANCE = 0.03  # share of the target a file may miss it by and still count as reached
 _BAND = 0.015  # share of the bytes due so far that a pipe may be ahead or behind
 _LAST_BAND = 0.028  # by which it may be ahead after the last group, just inside the tolerance
-_STEP_GROWTH = 0.06  # first guess of how the logarithm of the size grows with the quality index
+_STEP_GROWTH = 0.057  # first guess of how the logarithm of the size grows with the quality index
 _LEAST_GROWTH = 0.02  # a smaller one that was seen between two indices is chance
 
 SizeAt = Callable[[int], int]
