@@ -90,7 +90,7 @@ class Encoder:
         fixed = target.quality
         analyse = self._sample if fixed is None else None
         beside = self._interleaver
-        read = self._groups(beside.measure() if beside else None)
+        read = read_groups(self._source, self._length, beside.measure() if beside else None)
         look = look_at(read, info, analyse, self._on_progress)
         if beside:
             beside.measured(look.seconds(info))
@@ -154,7 +154,7 @@ class Encoder:
         totals, seconds = write_groups(
             stream,
             self._source.info,
-            self._groups(beside.code() if beside else None),
+            read_groups(self._source, self._length, beside.code() if beside else None),
             header=header,
             code=code,
             tell=tell,
@@ -166,9 +166,6 @@ class Encoder:
             wanted_bytes=wanted,
             quality=(min(qualities), max(qualities)),
         )
-
-    def _groups(self, tracks: TrackCoder | None) -> Iterator[FrameGroup]:
-        return read_groups(self._source, self._length, tracks)
 
     def _sample(self, group: FrameGroup) -> Sample:
         kept = self._journal.group(group.rgb) if self._journal else None

@@ -22,7 +22,7 @@ from gencodec.encoding import (
 )
 from gencodec.errors import UsageError
 from gencodec.execution import Execution
-from gencodec.frames import FrameGroup, FrameSource, TrackCoder
+from gencodec.frames import FrameGroup, FrameSource
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
 from gencodec.gvc import Ahead, GvcSettings, Schedule, checked, fitted, own_pictures
 from gencodec.gvc_coder import CodedGvc, Fit, GvcCoder, Picture
@@ -239,7 +239,8 @@ class GvcEncoder:
         beside = self._interleaver
 
         def noted() -> Iterator[FrameGroup]:
-            for group in self._groups(beside.measure() if beside else None):
+            tracks = beside.measure() if beside else None
+            for group in read_groups(self._source, self._length, tracks):
                 cuts.append(group.cut)
                 yield group
 
@@ -268,7 +269,7 @@ class GvcEncoder:
                 coder=CODER_GVC,
                 prompt=self._settings.prompt,
             )
-            ahead.header_bytes = len(made.to_bytes())
+            ahead.header_bytes = 0 if len(look.groups) == 1 else len(made.to_bytes())
             return made
 
         def code(group: FrameGroup, written: Totals) -> GroupRecord:
@@ -282,7 +283,7 @@ class GvcEncoder:
         totals, seconds = write_groups(
             stream,
             self._source.info,
-            self._groups(beside.code() if beside else None),
+            read_groups(self._source, self._length, beside.code() if beside else None),
             header=header,
             code=code,
             tell=tell,
@@ -295,9 +296,6 @@ class GvcEncoder:
             quality=(self._block.quality, self._block.quality),
             atoms=(min(self._atoms), max(self._atoms)),
         )
-
-    def _groups(self, tracks: TrackCoder | None) -> Iterator[FrameGroup]:
-        return read_groups(self._source, self._length, tracks)
 
     def _code(
         self, group: FrameGroup, written: Totals, ahead: Ahead, coder: _Coder, *, times: int

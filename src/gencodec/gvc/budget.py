@@ -25,7 +25,7 @@ class Ahead:
         latents: latent frames of all groups from the next one on; empty for a pipe.
         pictures: reference pictures of each of them.
         picture_bytes: of those coded so far, and their number.
-        header_bytes: of the file, once it is written.
+        header_bytes: of the header that comes again, once it is written the first time.
     """
 
     wanted: float | None
