@@ -100,8 +100,10 @@ MOTION_COMPONENTS: Mapping[str, Any] = {
         "kind": "motion",
         "channels": MOTION_CHANNELS,
         "picture": {"fine_width": 4, "fine_depth": 1, "coarse_width": 8, "coarse_depth": 1},
-        "filter_width": 4,
-        "filter_depth": 1,
+        "fine_width": 4,
+        "fine_depth": 2,
+        "coarse_width": 8,
+        "coarse_depth": 1,
         "hyper_width": 4,
         "hyper_channels": 2,
         "nodes": 5,
@@ -209,13 +211,14 @@ def set_codec(codec: LatentCodec | MotionCodec) -> None:
     if isinstance(codec, LatentCodec):
         steps, quiet = [codec.log_steps], [*codec.head, codec.predict]
     else:
-        picture, clip = _basis(MOTION_STRIDE, MOTION_CHANNELS)
+        picture = _basis(MOTION_STRIDE, MOTION_CHANNELS)[0]
         _set_matrix(codec.picture.linear_analysis, picture)
         _set_matrix(codec.picture.linear_synthesis, picture.T)
-        _set_matrix(codec.analysis, clip)
-        _set_matrix(codec.synthesis, clip.T)
+        _set_matrix(codec.analysis, picture[:-2])
+        _set_matrix(codec.synthesis, picture[:-2].T)
         steps = [codec.picture_steps, codec.residual_steps]
-        quiet = [codec.picture.coefficients, codec.picture.pixels, codec.filter.pixels]
+        quiet = [codec.picture.coefficients, codec.decision.coefficients]
+        quiet += [network.pixels for network in (codec.picture, codec.filter, codec.blend)]
     with torch.no_grad():
         for each in steps:
             each.copy_(falling.expand_as(each))

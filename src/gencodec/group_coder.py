@@ -52,9 +52,9 @@ class GroupCoder:
         offset = defaults.anchor_pairs(t)
         pair = group_quality(quality, offset, self.qualities)
         encoder = GroupEncoder(exact.prior, exact.tables, (h, w))
-        coded = self._models.transform.encode(source, pair, encoder.encode_frame)
         refine = self._models.refiner is not None and quality < defaults.refine_below
         steps = defaults.steps if refine else 0
+        coded = self._models.transform.encode(source, pair, encoder.encode_frame, shown=steps > 0)
         block = GnvcVdBlock(
             quality=quality,
             anchor_offset=offset,

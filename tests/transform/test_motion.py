@@ -1,4 +1,4 @@
-"""Motion of blocks: what the search finds, and what warping does with it."""
+"""Motion of blocks: what the search finds, and what moving a picture by it does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencodec.transform.motion import search_motion, warp
+from gencodec.transform.motion import move, search_motion
 
 
 def texture(height: int, width: int, seed: int = 0) -> Tensor:
@@ -20,6 +20,11 @@ def texture(height: int, width: int, seed: int = 0) -> Tensor:
     coarse = torch.randn(1, 3, height // 4, width // 4, generator=generator)
     fine = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)
     return 0.5 * fine
+
+
+def along(picture: Tensor, motion: Tensor) -> Tensor:
+    """The picture moved to each of four frames [b, 3, 4, H, W]."""
+    return torch.stack([move(picture, motion, k / 4) for k in range(1, 5)], 2)
 
 
 def moved(x: int, y: int, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -66,7 +71,7 @@ def test_vectors_are_whole_numbers_whatever_is_shown() -> None:
 
 def test_moving_the_picture_by_what_was_found_predicts_the_frames() -> None:
     before, frames = moved(8, -4, 64, 96)
-    predicted = warp(before, search_motion(before, frames))
+    predicted = along(before, search_motion(before, frames))
     still = before.unsqueeze(2).expand_as(frames)
     errors = [(each - frames)[..., 16:48, 16:80].square().mean() for each in (predicted, still)]
     assert errors[0] < 1e-3 * errors[1]
@@ -76,7 +81,7 @@ def test_moving_the_picture_by_what_was_found_predicts_the_frames() -> None:
 def test_zero_motion_gives_the_picture_back_bit_for_bit(size: tuple[int, int]) -> None:
     """Any rounding would add up over a group."""
     picture = texture(*size)
-    frames = warp(picture, torch.zeros(1, 2, size[0] // 16, size[1] // 16))
+    frames = along(picture, torch.zeros(1, 2, size[0] // 16, size[1] // 16))
     assert torch.equal(frames, picture.unsqueeze(2).expand(-1, -1, 4, -1, -1))
 
 
@@ -84,7 +89,7 @@ def test_a_whole_motion_is_a_shift_at_constant_speed() -> None:
     """The picture of the position plus the vector; edges are repeated."""
     picture = texture(48, 80)
     vectors = torch.tensor([[4.0, -8.0], [-12.0, 4.0]]).view(2, 2, 1, 1).expand(-1, -1, 3, 5)
-    frames = warp(picture.expand(2, -1, -1, -1), vectors)
+    frames = along(picture.expand(2, -1, -1, -1), vectors)
     wide = F.pad(picture, (16, 16, 16, 16), mode="replicate")
     for sample, (x, y) in zip(frames, ((1, -2), (-3, 1)), strict=True):
         for k in range(1, 5):
@@ -97,7 +102,7 @@ def test_between_pixels_it_samples_as_the_specification_says() -> None:
     generator = torch.Generator().manual_seed(3)
     vectors = torch.randint(-20, 21, (1, 2, 2, 3), generator=generator).float()
     picture = texture(32, 48)
-    frames = warp(picture, vectors)[0].numpy()
+    frames = along(picture, vectors)[0].numpy()
     y, x = np.indices((32, 48))
     for k in range(1, 5):
         expected = np.zeros((3, 32, 48))
@@ -136,10 +141,19 @@ def cubic(distance: Any) -> Any:  # noqa: ANN401
     return np.where(d <= 1, near, far)
 
 
+def test_a_picture_moves_back_as_well() -> None:
+    picture, vectors = (
+        texture(32, 48),
+        torch.tensor([4.0, -8.0]).view(1, 2, 1, 1).expand(-1, -1, 2, 3),
+    )
+    back, ahead = move(picture, vectors, -0.25), move(picture, -vectors, 0.25)
+    assert torch.equal(back, ahead)
+
+
 def test_a_vector_reaches_half_a_block_beyond_its_block() -> None:
     picture, motion = texture(80, 80), torch.zeros(1, 2, 5, 5)
     motion[:, :, 2, 2] = 12
-    changed = (warp(picture, motion) != picture.unsqueeze(2)).any(2).any(1)[0]
+    changed = (along(picture, motion) != picture.unsqueeze(2)).any(2).any(1)[0]
     assert changed[24:56, 24:56].float().mean() > 0.9
     changed[24:56, 24:56] = False
     assert not changed.any()

@@ -6,11 +6,11 @@ import statistics
 
 import pytest
 import torch
-from tests.transform.test_motion import moved
+from tests.transform.test_motion import along, moved
 from torch import Tensor
 
 from gencodec.transform import vectors as module
-from gencodec.transform.motion import search_motion, warp
+from gencodec.transform.motion import search_motion
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
 NONE = torch.zeros(1, 2, 1, 1)
@@ -48,7 +48,7 @@ def test_differences_are_those_of_the_specification() -> None:
 def cost(before: Tensor, frames: Tensor, motion: Tensor, worth: float) -> float:
     """Squared error and price of a motion field."""
     bits = module._bits(differences(motion, NONE)[0].flatten(1)[None]).sum()
-    return float((warp(before, motion) - frames).square().sum() + worth * bits)
+    return float((along(before, motion) - frames).square().sum() + worth * bits)
 
 
 def noisy(seed: int = 0) -> tuple[Tensor, Tensor]:

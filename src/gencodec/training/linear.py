@@ -22,7 +22,7 @@ from torch import Tensor
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.latents import LinearPath
 from gencodec.transform import MotionCodec, search_motion
-from gencodec.transform.motion import warp
+from gencodec.transform.motion import move
 from gencodec.transform.picture import STRIDE
 
 _STEADY = 0.75  # of the channels; 32 of 48 did as well as the unconstrained basis (27.26, 27.28 dB)
@@ -70,20 +70,20 @@ def fit_motion_codec(codec: MotionCodec, batches: Iterator[Tensor], count: int) 
     """
     picture, residual = codec.picture, codec.analysis.out_channels
     pixels = 3 * STRIDE**2
-    image, clip = _Moments(pixels), _Moments(TEMPORAL_STRIDE * pixels)
+    image, key = _Moments(pixels), _Moments(pixels)
     for crops in itertools.islice(batches, count):
         image.add(_blocks(crops[:, :, :1], STRIDE))
         first = crops[:, :, 0]
-        predicted = warp(first, search_motion(first, crops[:, :, 1:]))
-        errors = _blocks(crops[:, :, 1:] - predicted, STRIDE)
-        clip.add(errors / (errors.square().mean(1, keepdim=True) + _FLOOR).sqrt())
+        predicted = move(first, search_motion(first, crops[:, :, 1:]), 1)
+        errors = _blocks(crops[:, :, -1:] - predicted.unsqueeze(2), STRIDE)
+        key.add(errors / (errors.square().mean(1, keepdim=True) + _FLOOR).sqrt())
     centre = image.mean.float()
     basis = _strongest(image.covariance, picture.linear_analysis.out_channels).float()
     _set_centre(picture.linear_analysis, basis.T)
     _set_centre(picture.linear_synthesis, basis)
     _set_bias(picture.linear_analysis, -(basis.T @ centre))
     _set_bias(picture.linear_synthesis, centre)
-    basis = _strongest(clip.second, residual).float()
+    basis = _strongest(key.second, residual).float()
     _set_centre(codec.analysis, basis.T)
     _set_centre(codec.synthesis, basis)
 

@@ -44,6 +44,7 @@ ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after i
 _PICTURE_LPIPS = 0.1  # LPIPS of a pixel in squared error, at a worth of one
 _EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
 _ANCHOR_OFFSETS = (4, 8, 12, 16, 20)
+_NETWORKS = tuple(f"codec.{name}." for name in ("picture", "decision", "filter", "blend"))
 
 
 def picture_error(made: Tensor, true: Tensor) -> Tensor:
@@ -68,9 +69,13 @@ def motion_codec(bench: Workbench) -> MotionCodec:
 
 def motion_parameters(codec: MotionCodec) -> list[nn.Parameter]:
     """Return what only the frames after the first use."""
-    modules = (codec.analysis, codec.synthesis, codec.filter, codec.hyper[1])
-    inner = [p for module in modules for p in module.parameters()]
-    return [*inner, codec.residual_steps, codec.filter_gains]
+    linear, networks = (
+        (codec.analysis, codec.synthesis),
+        (codec.decision, codec.filter, codec.blend),
+    )
+    inner = [p for module in (*linear, *networks, codec.hyper[1]) for p in module.parameters()]
+    gains = (codec.decision_gains, codec.filter_gains, codec.blend_gains)
+    return [*inner, codec.residual_steps, *gains]
 
 
 def motion_rates(trained: nn.ModuleDict) -> list[Rate]:
@@ -83,7 +88,7 @@ def motion_rates(trained: nn.ModuleDict) -> list[Rate]:
             slow.append(parameter)
         elif name.endswith("_steps"):
             fast.append(parameter)
-        elif name.startswith(("codec.picture.", "codec.filter.")) and parameter.shape[2:] == (1, 1):
+        elif name.startswith(_NETWORKS) and parameter.shape[2:] == (1, 1):
             matrices.append(parameter)
         else:
             others.append(parameter)

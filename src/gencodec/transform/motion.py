@@ -1,7 +1,7 @@
 """Motion of blocks: how the picture before a block of four frames moves through it.
 
 A motion field [b, 2, h, w] holds, for every 16 x 16 block, the displacement (x, y) in pixels from
-the fourth frame back to the reference; the frames between move at constant speed. Vectors are whole
+the fourth frame, the key picture, back to the one before; the frames between move at constant speed. Vectors are whole
 numbers: they are symbols.
 """
 
@@ -22,8 +22,8 @@ _SMOOTHNESS = 0.02  # squared error a pixel that a vector's difference to its ne
 LUMA = (0.299, 0.587, 0.114)
 
 
-def warp(picture: Tensor, motion: Tensor) -> Tensor:
-    """Move a picture [b, 3, H, W] along a motion field: frames [b, 3, 4, H, W].
+def move(picture: Tensor, motion: Tensor, share: float) -> Tensor:
+    """Move a picture [b, 3, H, W] along a share of a motion field.
 
     Blocks overlap: a pixel is the mean of what the four blocks around it say, weighted by how near
     their centres are. Where all four are still the picture comes back bit for bit: the rounding of
@@ -32,16 +32,12 @@ def warp(picture: Tensor, motion: Tensor) -> Tensor:
     Source: overlapped block motion compensation, Orchard and Sullivan, 1994 (H.263, annex F).
     """
     still = torch.ones_like(picture[:, :1], dtype=torch.bool)
-    sums = [torch.zeros_like(picture) for _ in range(FRAMES)]
+    moved = torch.zeros_like(picture)
     for weight, field in _around(motion):
         still &= (field == 0).all(1, keepdim=True)
-        for index in range(FRAMES):
-            last = index == FRAMES - 1  # where vectors are whole numbers
-            moved = _sample(
-                picture, field * ((index + 1) / FRAMES), "nearest" if last else "bicubic"
-            )
-            sums[index] = sums[index] + weight * moved
-    return torch.stack([torch.where(still, picture, each) for each in sums], 2)
+        mode = "nearest" if share == 1 else "bicubic"  # vectors are whole numbers
+        moved = moved + weight * _sample(picture, field * share, mode)
+    return torch.where(still, picture, moved)
 
 
 def _around(motion: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

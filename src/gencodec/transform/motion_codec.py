@@ -1,14 +1,17 @@
 """Frames <-> symbols: the motion-compensated transform codec of packs with a linear path.
 
-    first frame   picture transform                                   -> y_0 -> picture
-    four frames   motion field, then a linear transform of what motion does not predict
-                  [m_t, A(x_t - warp(r_{t-1}, m_t)) / step]           -> y_t -> frames
+    first frame   picture transform                              -> y_0 -> key picture k_0
+    four frames   motion from the key picture before to the fourth frame, then a transform of what
+                  motion does not predict of it
+                  [m_t, A(x_t, move(k_{t-1}, m_t)) / step]       -> y_t -> key picture k_t
+                  the three between: both key pictures moved to them, and blended
 
-The loop keeps pictures, not latents: a block transform alone cannot follow a moving edge, while
-moving the picture before by one whole-number vector a block predicts four frames 4 to 9 dB better
-than leaving it where it was. A network cleans the decoded frames in the loop; it is gated by motion
-and residual, so what is still stays exactly still, at no cost. All symbols lie on the latent grid:
-the two channels of motion come first, and the prior sees them as it sees any others.
+The loop keeps key pictures, not latents: a block transform alone cannot follow a moving edge, while
+moving the picture before by one whole-number vector a block predicts 4 to 9 dB better than leaving
+it where it was. Frames between cost nothing but motion, and depend on no others. A network cleans
+the key pictures in the loop; it is gated by motion and residual, so what is still stays exactly
+still, at no cost. All symbols lie on the latent grid: the two channels of motion come first, and
+the prior sees them as it sees any others.
 
 Source: conditional coding after DCVC-RT, arXiv 2502.20762; explicit motion because implicit motion
 is 3.2 % worse on fast scenes there, and needs large networks.
@@ -16,6 +19,7 @@ is 3.2 % worse on fast scenes there, and needs large networks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencodec.transform.latent_codec import ANCHOR, INTER, Block, HyperAnalysis
-from gencodec.transform.motion import FRAMES, warp
+from gencodec.transform.motion import FRAMES, move
 from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
@@ -40,7 +44,9 @@ class MotionCodecConfig:
     Attributes:
         channels: symbols a latent position, those of motion included.
         picture: sizes of the picture transform but for its channels.
-        filter_width, filter_depth: features and blocks of the loop filter.
+        fine_width, fine_depth: features and blocks at 1/8 of the size of the networks that analyse
+            and clean key pictures, and that blend frames.
+        coarse_width, coarse_depth: the same at 1/16; nothing is blended there.
         hyper_width: features of the hyper analysis.
         hyper_channels: channels of the hyper symbols.
         hyper_stride: latent positions a side behind one hyper position.
@@ -53,8 +59,10 @@ class MotionCodecConfig:
 
     channels: int = 96
     picture: dict[str, int] = field(default_factory=dict)
-    filter_width: int = 64
-    filter_depth: int = 2
+    fine_width: int = 64
+    fine_depth: int = 4
+    coarse_width: int = 128
+    coarse_depth: int = 3
     hyper_width: int = 64
     hyper_channels: int = 8
     hyper_stride: int = 4
@@ -95,20 +103,21 @@ class MotionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """A motion field [b, 2, h, w] and the four frames [b, 3, 4, H, W] that it predicts."""
+    """A motion field [b, 2, h, w] and the key picture [b, 3, H, W] that it predicts."""
 
     motion: Tensor
-    frames: Tensor
+    picture: Tensor
 
 
 class MotionCodec(nn.Module):
-    """Picture transform, motion compensation, residual transform and loop filter."""
+    """Picture transform, motion compensation, residual transform, loop filter and blending."""
 
     def __init__(self, config: MotionCodecConfig) -> None:
         super().__init__()
         self.config = config
         c, nodes = config.channels, config.nodes
-        residual, pixels = c - MOTION, 3 * FRAMES * STRIDE**2
+        residual, pixels = c - MOTION, 3 * STRIDE**2
+        fine, coarse_width = config.fine_width, config.coarse_width
         self.picture = PictureTransform(PictureConfig(channels=c, **config.picture))
         coarse = self.picture.coefficients.in_channels
         self.analysis_gains = nn.Parameter(torch.zeros(nodes, coarse))
@@ -116,11 +125,15 @@ class MotionCodec(nn.Module):
         at_nodes = torch.linspace(0, config.qualities - 1, nodes)
         steps = [(self.worth(at_nodes, k) / 0.115).sqrt().log()[:, None] for k in (ANCHOR, INTER)]
         self.picture_steps = nn.Parameter(steps[ANCHOR].repeat(1, c))
-        self.residual_steps = nn.Parameter(steps[INTER].repeat(1, residual))
+        self.residual_steps = nn.Parameter(steps[INTER].repeat(1, residual) - math.log(2))
         self.analysis = nn.Conv2d(pixels, residual, 1, bias=False)
         self.synthesis = nn.Conv2d(residual, pixels, 1, bias=False)
-        self.filter = LoopFilter(residual, config.filter_width, config.filter_depth)
-        self.filter_gains = nn.Parameter(torch.zeros(nodes, config.filter_width))
+        self.decision = Decision(residual, config)
+        self.decision_gains = nn.Parameter(torch.zeros(nodes, coarse_width))
+        self.filter = LoopFilter(residual, config)
+        self.filter_gains = nn.Parameter(torch.zeros(nodes, fine))
+        self.blend = Blend(config)
+        self.blend_gains = nn.Parameter(torch.zeros(nodes, fine))
         self.hyper = nn.ModuleList(
             HyperAnalysis(c, config.hyper_width, config.hyper_channels, config.hyper_stride)
             for _ in range(2)
@@ -152,10 +165,10 @@ class MotionCodec(nn.Module):
         )
 
     def predict(self, motion: Tensor, state: MotionState) -> Prediction:
-        """Move the last picture along a motion field [b, 2, h, w] of whole numbers."""
+        """Move the last key picture along a motion field [b, 2, h, w] of whole numbers."""
         if state.picture is None:
             raise ValueError("the first frame is not predicted")
-        return Prediction(motion=motion, frames=warp(state.picture, motion))
+        return Prediction(motion=motion, picture=move(state.picture, motion, 1))
 
     def analyse(
         self, frames: Tensor, prediction: Prediction | None, state: MotionState, quality: Tensor
@@ -172,7 +185,10 @@ class MotionCodec(nn.Module):
             gain = self._at(self.analysis_gains, quality)
             coefficients = self.picture.analyse(frames[:, :, 0], gain)
             return coefficients / self._at(self.picture_steps, quality).exp()
-        residual = self.analysis(_blocks(frames - prediction.frames))
+        key = frames[:, :, -1]
+        residual = self.analysis(F.pixel_unshuffle(key - prediction.picture, STRIDE))
+        gain = self._at(self.decision_gains, quality)
+        residual = residual + self.decision(key, prediction.picture, gain)
         moved = differences(prediction.motion, state.typical(residual))
         return torch.cat([moved, residual / self._at(self.residual_steps, quality).exp()], 1)
 
@@ -182,6 +198,8 @@ class MotionCodec(nn.Module):
         state: MotionState,
         quality: Tensor,
         prediction: Prediction | None = None,
+        *,
+        between: bool = True,
     ) -> tuple[Tensor, Tensor, MotionState]:
         """Rebuild frames from their symbols.
 
@@ -190,6 +208,7 @@ class MotionCodec(nn.Module):
             state: before these frames.
             quality: quality index [b].
             prediction: what the symbols say, if it is known already.
+            between: make the frames between key pictures, which no others depend on, too.
 
         Returns:
             Frames [b, 3, 1 or 4, H, W], the decoded coefficients [b, c, h, w] as features, and the
@@ -202,14 +221,48 @@ class MotionCodec(nn.Module):
         if prediction is None:
             motion = vectors(symbols[:, :MOTION].detach(), state.typical(symbols))
             prediction = self.predict(motion, state)
-        motion, coded = prediction.motion, symbols[:, MOTION:]
+        key, scaled, activity = self._key(symbols[:, MOTION:], prediction, quality)
+        frames = key.unsqueeze(2)
+        if between:
+            made = self.between(state.picture, key, prediction.motion, activity, quality)
+            frames = torch.cat([made, frames], 2)
+        following = MotionState(picture=key, motion=prediction.motion)
+        return frames, torch.cat([prediction.motion, scaled], 1), following
+
+    def _key(
+        self, coded: Tensor, prediction: Prediction, quality: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the key picture of residual symbols, the coefficients, and the activity."""
         scaled = coded * self._at(self.residual_steps, quality).exp()
-        frames = prediction.frames + _frames(self.synthesis(scaled))
-        activity = sum(x.square().sum(1, keepdim=True) for x in (motion, coded))
+        activity = torch.cat([prediction.motion, coded], 1).square().sum(1, keepdim=True)
+        key = prediction.picture + F.pixel_shuffle(self.synthesis(scaled), STRIDE)
         gain = self._at(self.filter_gains, quality)
-        frames = frames + self.filter(frames, scaled, activity, gain)
-        following = MotionState(picture=frames[:, :, -1], motion=motion)
-        return frames, torch.cat([motion, scaled], 1), following
+        return key + self.filter(key, scaled, gain) * _gate(activity, key), scaled, activity
+
+    def between(
+        self,
+        before: Tensor,
+        after: Tensor,
+        motion: Tensor,
+        activity: Tensor,
+        quality: Tensor,
+        wanted: Sequence[int] = (1, 2, 3),
+    ) -> Tensor:
+        """Make frames [b, 3, n, H, W] between two key pictures.
+
+        Args:
+            before, after: key pictures [b, 3, H, W].
+            motion: field from one to the other [b, 2, h, w].
+            activity: how much moved or was coded [b, 1, h, w].
+            quality: quality index [b].
+            wanted: which of the frames, counted from the picture before.
+        """
+        gain, gate, frames = self._at(self.blend_gains, quality), _gate(activity, after), []
+        for index in wanted:
+            share = index / FRAMES
+            moved = move(before, motion, share), move(after, motion, share - 1)
+            frames.append(self.blend(*moved, index, gain, gate))
+        return torch.stack(frames, 2)
 
     def hyper_analyse(self, symbols: Tensor, kind: int) -> Tensor:
         """Map symbols [b, c, h, w] to hyper symbols before rounding [b, cz, h/s, w/s] (ceil)."""
@@ -223,47 +276,97 @@ class MotionCodec(nn.Module):
         return torch.lerp(nodes[low], nodes[low + 1], share)[:, :, None, None]
 
 
-class LoopFilter(nn.Module):
-    """Removes block edges and ringing from decoded frames, where something happened."""
+class Decision(nn.Module):
+    """What of a key picture's residual is worth coding, given what is predicted."""
 
-    def __init__(self, coefficients: int, width: int, depth: int) -> None:
+    def __init__(self, coefficients: int, config: MotionCodecConfig) -> None:
         super().__init__()
-        self.pixels_in = nn.Conv2d(3 * 64, width, 1)
-        self.coefficients_in = nn.Conv2d(coefficients, 4 * width, 1)
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(depth)))
-        self.pixels = nn.Conv2d(width, 3 * 64, 1)
-        for parameter in self.pixels.parameters():
-            nn.init.zeros_(parameter)
+        fine, coarse = config.fine_width, config.coarse_width
+        self.pixels_in = nn.Conv2d(2 * 3 * 64, fine, 1)
+        self.fine = nn.Sequential(*(Block(fine) for _ in range(config.fine_depth // 2)))
+        self.down = nn.Conv2d(4 * fine, coarse, 1)
+        self.coarse = nn.Sequential(*(Block(coarse) for _ in range(config.coarse_depth)))
+        self.coefficients = nn.Conv2d(coarse, coefficients, 1)
+        _silence(self.coefficients)
 
-    def forward(
-        self, frames: Tensor, coefficients: Tensor, activity: Tensor, gain: Tensor
-    ) -> Tensor:
-        """Return what to add to frames [b, 3, t, H, W].
+    def forward(self, key: Tensor, predicted: Tensor, gain: Tensor) -> Tensor:
+        """Return what to add to the coefficients [b, c, h, w] of a linear analysis.
 
         Args:
-            frames: decoded.
-            coefficients: of the residual [b, c, h, w].
-            activity: how much moved or was coded [b, 1, h, w]; nothing is added where it and its
-                neighbours are 0.
-            gain: of the features [b, width, 1, 1].
+            key, predicted: pictures [b, 3, H, W].
+            gain: of the features at 1/16 [b, coarse_width, 1, 1].
         """
-        b, _, t, height, width = frames.shape
-        x = self.pixels_in(F.pixel_unshuffle(frames.transpose(1, 2).flatten(0, 1), 8))
-        coded = F.pixel_shuffle(self.coefficients_in(coefficients), 2)
-        x = x.unflatten(0, (b, t)) + coded[:, None]
-        x = (x * (1 + gain[:, None]) + gain[:, None]).flatten(0, 1)
-        change = F.pixel_shuffle(self.pixels(self.blocks(x)), 8)
-        near = F.avg_pool2d(activity, 3, stride=1, padding=1)
-        gate = F.interpolate(near / (near + 0.1), size=(height, width), mode="nearest")
-        return change.unflatten(0, (b, t)).transpose(1, 2) * gate[:, :, None]
+        x = self.fine(self.pixels_in(F.pixel_unshuffle(torch.cat([key, predicted], 1), 8)))
+        x = self.down(F.pixel_unshuffle(x, 2))
+        return self.coefficients(self.coarse(x * (1 + gain) + gain))
 
 
-def _blocks(frames: Tensor) -> Tensor:
-    """Rearrange frames [b, 3, t, H, W] to one vector a block [b, t * 3 * 256, h, w]."""
-    return F.pixel_unshuffle(frames.transpose(1, 2).flatten(1, 2), STRIDE)
+class LoopFilter(nn.Module):
+    """Removes block edges and ringing from key pictures, and adds what a linear map cannot."""
+
+    def __init__(self, coefficients: int, config: MotionCodecConfig) -> None:
+        super().__init__()
+        fine, coarse = config.fine_width, config.coarse_width
+        self.pixels_in = nn.Conv2d(3 * 64, fine, 1)
+        self.coefficients_in = nn.Conv2d(coefficients, coarse, 1)
+        self.down = nn.Conv2d(4 * fine, coarse, 1)
+        self.coarse = nn.Sequential(*(Block(coarse) for _ in range(config.coarse_depth)))
+        self.up = nn.Conv2d(coarse, 4 * fine, 1)
+        self.blocks = nn.Sequential(*(Block(fine) for _ in range(config.fine_depth)))
+        self.pixels = nn.Conv2d(fine, 3 * 64, 1)
+        _silence(self.pixels)
+
+    def forward(self, picture: Tensor, coefficients: Tensor, gain: Tensor) -> Tensor:
+        """Return what to add to a picture [b, 3, H, W].
+
+        Args:
+            picture: decoded.
+            coefficients: of the residual [b, c, h, w].
+            gain: of the features at 1/8 [b, fine_width, 1, 1].
+        """
+        x = self.pixels_in(F.pixel_unshuffle(picture, 8))
+        coarse = self.down(F.pixel_unshuffle(x, 2)) + self.coefficients_in(coefficients)
+        x = x + F.pixel_shuffle(self.up(self.coarse(coarse)), 2)
+        return F.pixel_shuffle(self.pixels(self.blocks(x * (1 + gain) + gain)), 8)
 
 
-def _frames(blocks: Tensor) -> Tensor:
-    """Rearrange block vectors [b, t * 3 * 256, h, w] to frames [b, 3, t, H, W]."""
-    pixels = F.pixel_shuffle(blocks, STRIDE)
-    return pixels.unflatten(1, (-1, 3)).transpose(1, 2)
+class Blend(nn.Module):
+    """Frames between two key pictures: the more of one where the other does not show the same."""
+
+    def __init__(self, config: MotionCodecConfig) -> None:
+        super().__init__()
+        width = config.fine_width
+        self.pixels_in = nn.Conv2d(2 * 3 * 64, width, 1)
+        self.position = nn.Parameter(torch.zeros(FRAMES - 1, width))
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(config.fine_depth)))
+        self.pixels = nn.Conv2d(width, 4 * 64, 1)
+        _silence(self.pixels)
+
+    def forward(
+        self, before: Tensor, after: Tensor, index: int, gain: Tensor, gate: Tensor
+    ) -> Tensor:
+        """Return the frame [b, 3, H, W].
+
+        Args:
+            before, after: both key pictures moved to the frame [b, 3, H, W].
+            index: 1 .. 3, of the frame.
+            gain: of the features [b, width, 1, 1].
+            gate: of what is added to the pictures [b, 1, H, W].
+        """
+        x = self.pixels_in(F.pixel_unshuffle(torch.cat([before, after], 1), 8))
+        x = x + self.position[index - 1, :, None, None]
+        change = F.pixel_shuffle(self.pixels(self.blocks(x * (1 + gain) + gain)), 8)
+        share = torch.sigmoid(change[:, :1] + math.log(index / (FRAMES - index)))
+        return before + share * (after - before) + change[:, 1:] * gate
+
+
+def _gate(activity: Tensor, picture: Tensor) -> Tensor:
+    """Return [b, 1, H, W], 0 where nothing moved or was coded in a block [b, 1, h, w] or beside."""
+    near = F.avg_pool2d(activity, 3, stride=1, padding=1)
+    return F.interpolate(near / (near + 0.1), size=picture.shape[2:], mode="nearest")
+
+
+def _silence(layer: nn.Conv2d) -> None:
+    """Zero a layer, so that its network starts without influence."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)

@@ -75,7 +75,12 @@ class MotionStage:
 
     @torch.inference_mode()
     def encode(
-        self, source: MotionSource, quality: GroupQuality, write: WriteFrame
+        self,
+        source: MotionSource,
+        quality: GroupQuality,
+        write: WriteFrame,
+        *,
+        shown: bool = True,
     ) -> Reconstruction:
         """Code a group in a closed loop.
 
@@ -84,6 +89,7 @@ class MotionStage:
             quality: quality indices of its latent frames.
             write: called once a latent frame with symbols [c, h, w], hyper symbols [cz, hz, wz]
                 and the quality index; returns the symbols as the decoder will see them.
+            shown: make pictures, too; a closed loop needs a quarter of them.
         """
 
         def symbols(t: int, state: MotionState) -> tuple[Tensor, Prediction | None]:
@@ -101,12 +107,16 @@ class MotionStage:
                 prediction = None  # not that of the decoder
             return self._tensor(received), prediction
 
-        return self._run(len(source.motion) + 1, quality, symbols)
+        return self._run(len(source.motion) + 1, quality, symbols, shown=shown)
 
     @torch.inference_mode()
     def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
         """Rebuild a group from the symbols [c, h, w] of its latent frames."""
-        return self._run(len(symbols), quality, lambda t, _state: (self._tensor(symbols[t]), None))
+
+        def received(t: int, _: MotionState) -> tuple[Tensor, None]:
+            return self._tensor(symbols[t]), None
+
+        return self._run(len(symbols), quality, received, shown=True)
 
     def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
         """Return the normalised latents [c, t, h, w] of a reconstruction."""
@@ -123,6 +133,8 @@ class MotionStage:
         count: int,
         quality: GroupQuality,
         symbols: Callable[[int, MotionState], tuple[Tensor, Prediction | None]],
+        *,
+        shown: bool,
     ) -> Reconstruction:
         state = MotionState()
         pictures: list[NDArray[np.uint8]] = []
@@ -131,14 +143,16 @@ class MotionStage:
             y, prediction = symbols(t, state)
             with memory_errors():
                 frames, feature, state = self._codec.synthesise(
-                    y, state, self._quality(quality.of(t)), prediction
+                    y, state, self._quality(quality.of(t)), prediction, between=shown
                 )
+            features.append(feature)
+            if not shown:
+                continue
             pixels = ((frames[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             pictures.append(pixels.permute(1, 2, 3, 0).cpu().numpy())
-            features.append(feature)
         return Reconstruction(
             features=torch.stack(features, 2)[0].float().cpu().numpy(),
-            pictures=np.concatenate(pictures),
+            pictures=np.concatenate(pictures) if shown else None,
         )
 
     def _block(self, rgb: NDArray[np.uint8], index: int) -> Tensor:

@@ -47,8 +47,15 @@ class Transform(Protocol):
     def prepare(self, rgb: NDArray[np.uint8]) -> Source:
         """Do once for frames [T, H, W, 3] what does not depend on the quality."""
 
-    def encode(self, source: Any, quality: GroupQuality, write: WriteFrame) -> Reconstruction:  # noqa: ANN401
-        """Code what `prepare` returned."""
+    def encode(
+        self,
+        source: Any,  # noqa: ANN401
+        quality: GroupQuality,
+        write: WriteFrame,
+        *,
+        shown: bool = True,
+    ) -> Reconstruction:
+        """Code what `prepare` returned; `shown`: the latents or pictures of the result are used."""
 
     def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
         """Rebuild a group from its symbols."""
@@ -92,7 +99,12 @@ class LatentStage:
 
     @torch.inference_mode()
     def encode(
-        self, latents: NDArray[np.float32], quality: GroupQuality, write: WriteFrame
+        self,
+        latents: NDArray[np.float32],
+        quality: GroupQuality,
+        write: WriteFrame,
+        *,
+        shown: bool = True,  # noqa: ARG002  latents are there anyway
     ) -> Reconstruction:
         """Code normalised latents [c, t, h, w] in a closed loop.
 

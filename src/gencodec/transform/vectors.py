@@ -91,7 +91,7 @@ def _choose(
 class _Blocks:
     """The luma of the second and fourth of four frames around blocks, and where it came from.
 
-    A block is judged by all pixels that `warp` makes with its vector, as much as they depend on it.
+    A block is judged by all pixels that `move` makes with its vector, as much as they depend on it.
     """
 
     def __init__(self, reference: Tensor, frames: Tensor) -> None:
