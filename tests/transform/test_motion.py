@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencodec.transform.motion import move, search_motion
+from gencodec.transform.motion import move, predict, search_motion
 
 
 def texture(height: int, width: int, seed: int = 0) -> Tensor:
@@ -141,11 +141,30 @@ def cubic(distance: Any) -> Any:  # noqa: ANN401
     return np.where(d <= 1, near, far)
 
 
+def field(*parts: float, rows: int, columns: int) -> Tensor:
+    """The same for all blocks [1, n, rows, columns]."""
+    return torch.tensor(parts).float().view(1, -1, 1, 1).repeat(1, 1, rows, columns)
+
+
+def test_a_key_picture_is_predicted_pixel_by_pixel() -> None:
+    """Whole vectors move the last picture as `move` does; blocks of the first show that one."""
+    last, first = texture(48, 80), texture(48, 80, seed=1)
+    motion = field(4, -8, 0, rows=3, columns=5)
+    assert torch.allclose(predict(last, first, motion), move(last, motion[:, :2], 1), atol=1e-4)
+    motion[:, 2] = 1
+    assert torch.allclose(predict(last, first, motion), move(first, motion[:, :2], 1), atol=1e-4)
+    still = field(0, 0, 0, rows=3, columns=5)
+    assert torch.equal(predict(last, first, still), last)
+    still[:, 2, 1, 1] = 1
+    shown = predict(last, first, still)
+    assert torch.equal(shown[..., 40:], last[..., 40:])
+    middle = (..., slice(22, 26), slice(22, 26))
+    errors = [(shown - each)[middle].square().mean() for each in (first, last)]
+    assert errors[0] < 0.2 * errors[1]
+
+
 def test_a_picture_moves_back_as_well() -> None:
-    picture, vectors = (
-        texture(32, 48),
-        torch.tensor([4.0, -8.0]).view(1, 2, 1, 1).expand(-1, -1, 2, 3),
-    )
+    picture, vectors = texture(32, 48), field(4, -8, rows=2, columns=3)
     back, ahead = move(picture, vectors, -0.25), move(picture, -vectors, 0.25)
     assert torch.equal(back, ahead)
 

@@ -6,11 +6,12 @@ import statistics
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tests.transform.test_motion import along, moved
 from torch import Tensor
 
 from gencodec.transform import vectors as module
-from gencodec.transform.motion import search_motion
+from gencodec.transform.motion import predict, search_motion
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
 NONE = torch.zeros(1, 2, 1, 1)
@@ -47,8 +48,15 @@ def test_differences_are_those_of_the_specification() -> None:
 
 def cost(before: Tensor, frames: Tensor, motion: Tensor, worth: float) -> float:
     """Squared error and price of a motion field."""
-    bits = module._bits(differences(motion, NONE)[0].flatten(1)[None]).sum()
-    return float((along(before, motion) - frames).square().sum() + worth * bits)
+    assert not motion[:, 2:].any()
+    sent = F.pad(differences(motion[:, :2], NONE)[0].flatten(1), (0, 0, 0, 1))
+    bits = module._bits(sent[None]).sum()
+    return float((along(before, motion[:, :2]) - frames).square().sum() + worth * bits)
+
+
+def alone(before: Tensor) -> Tensor:
+    """References of which only the last key picture shows anything."""
+    return torch.stack([before, torch.ones_like(before)], 1)
 
 
 def noisy(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -62,7 +70,7 @@ def noisy(seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_chosen_vectors_cost_less_than_those_found(worth: float) -> None:
     before, frames = noisy()
     found = search_motion(before, frames) + integers(1, 2, 6, 8).div(20).round()
-    chosen = choose_vectors(before, frames, found, None, NONE, torch.tensor([worth]))
+    chosen = choose_vectors(alone(before), frames, found, None, NONE, torch.tensor([worth]))
     assert torch.equal(chosen, chosen.round())
     assert cost(before, frames, chosen, worth) < cost(before, frames, found, worth)
 
@@ -70,20 +78,21 @@ def test_chosen_vectors_cost_less_than_those_found(worth: float) -> None:
 def test_the_dearer_a_bit_the_fewer_differences() -> None:
     before, frames = noisy()
     found = integers(1, 2, 6, 8).div(10).round() + torch.tensor([12.0, -6.0]).view(1, 2, 1, 1)
-    counts = [
-        int(
-            differences(choose_vectors(before, frames, found, None, NONE, worth), NONE).any(1).sum()
-        )
+    fields = [
+        choose_vectors(alone(before), frames, found, None, NONE, worth)
         for worth in torch.tensor([[1e-3], [3.0], [1e6]])
     ]
+    counts = [int(differences(field[:, :2], NONE).any(1).sum()) for field in fields]
     assert counts[0] > counts[1] > counts[2] == 0
 
 
 def test_the_field_before_is_tried() -> None:
     """Where the search found nothing."""
     before, frames = moved(12, -8, 96, 128)
-    last = torch.tensor([12.0, -8.0]).view(1, 2, 1, 1).expand(1, 2, 6, 8)
-    chosen = choose_vectors(before, frames, torch.zeros(1, 2, 6, 8), last, NONE, torch.ones(1))
+    last = torch.tensor([12.0, -8.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 6, 8)
+    chosen = choose_vectors(
+        alone(before), frames, torch.zeros(1, 2, 6, 8), last, NONE, torch.ones(1)
+    )
     assert torch.equal(chosen[:, :, 1:5, 1:7], last[:, :, 1:5, 1:7])
 
 
@@ -92,14 +101,29 @@ def test_each_clip_of_a_batch_is_chosen_for_by_itself() -> None:
     before, frames = (torch.cat(x) for x in zip(*clips, strict=True))
     found = search_motion(before, frames)
     worth, typical = torch.tensor([0.1, 9.0]), integers(2, 2, 1, 1).div(10).round()
-    together = choose_vectors(before, frames, found, found, typical, worth)
+    last = F.pad(found, (0, 0, 0, 0, 0, 1))
+    together = choose_vectors(alone(before), frames, found, last, typical, worth)
     for i, (one, others) in enumerate(clips):
-        parts = (found[i : i + 1], found[i : i + 1], typical[i : i + 1], worth[i : i + 1])
-        assert torch.equal(choose_vectors(one, others, *parts), together[i : i + 1])
+        parts = (found[i : i + 1], last[i : i + 1], typical[i : i + 1], worth[i : i + 1])
+        assert torch.equal(choose_vectors(alone(one), others, *parts), together[i : i + 1])
 
 
 def test_vectors_far_beyond_the_edge_are_priced_without_an_error() -> None:
     before, frames = moved(0, 0, 32, 48)
     wild = torch.full((1, 2, 2, 3), 30_000.0)
-    chosen = choose_vectors(before, frames, wild, -wild, NONE, torch.ones(1))
+    last = F.pad(-wild, (0, 0, 0, 0, 0, 1))
+    chosen = choose_vectors(alone(before), frames, wild, last, NONE, torch.ones(1))
     assert not chosen.any()
+
+
+def test_what_was_uncovered_comes_from_the_first_picture() -> None:
+    """A patch hides the blocks in the middle of the last key picture, and is gone after it."""
+    first, frames = moved(0, 0, 96, 128)
+    hidden = first.clone()
+    hidden[..., 32:64, 48:80] = 1
+    references, nothing = torch.stack([hidden, first], 1), torch.zeros(1, 2, 6, 8)
+    chosen = choose_vectors(references, frames, nothing, None, NONE, torch.ones(1))
+    assert not chosen[:, :2].any()
+    assert chosen[:, 2, 2:4, 3:5].all()
+    assert not chosen[:, 2, 0].any()
+    assert torch.allclose(predict(hidden, first, chosen), first, atol=1e-5)

@@ -22,7 +22,7 @@ from torch import Tensor
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.latents import LinearPath
 from gencodec.transform import MotionCodec, search_motion
-from gencodec.transform.motion import move
+from gencodec.transform.motion import predict
 from gencodec.transform.picture import STRIDE
 
 _STEADY = 0.75  # of the channels; 32 of 48 did as well as the unconstrained basis (27.26, 27.28 dB)
@@ -74,7 +74,8 @@ def fit_motion_codec(codec: MotionCodec, batches: Iterator[Tensor], count: int) 
     for crops in itertools.islice(batches, count):
         image.add(_blocks(crops[:, :, :1], STRIDE))
         first = crops[:, :, 0]
-        predicted = move(first, search_motion(first, crops[:, :, 1:]), 1)
+        motion = F.pad(search_motion(first, crops[:, :, 1:]), (0, 0, 0, 0, 0, 1))
+        predicted = predict(first, first, motion)
         errors = _blocks(crops[:, :, -1:] - predicted.unsqueeze(2), STRIDE)
         key.add(errors / (errors.square().mean(1, keepdim=True) + _FLOOR).sqrt())
     centre = image.mean.float()

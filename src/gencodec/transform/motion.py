@@ -1,13 +1,14 @@
 """Motion of blocks: how the picture before a block of four frames moves through it.
 
 A motion field [b, 2, h, w] holds, for every 16 x 16 block, the displacement (x, y) in pixels from
-the fourth frame, the key picture, back to the one before; the frames between move at constant speed. Vectors are whole
+the fourth frame, the key picture, back to the one before; the frames between move at constant
+speed. Vectors are whole
 numbers: they are symbols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,26 +23,49 @@ _SMOOTHNESS = 0.02  # squared error a pixel that a vector's difference to its ne
 LUMA = (0.299, 0.587, 0.114)
 
 
-def move(picture: Tensor, motion: Tensor, share: float) -> Tensor:
-    """Move a picture [b, 3, H, W] along a share of a motion field.
+def predict(last: Tensor, first: Tensor, motion: Tensor) -> Tensor:
+    """Move two pictures [b, 3, H, W] along a motion field: the key picture they predict.
 
     Blocks overlap: a pixel is the mean of what the four blocks around it say, weighted by how near
-    their centres are. Where all four are still the picture comes back bit for bit: the rounding of
-    weights would add up over a group.
+    their centres are. Where all four are still the last picture comes back bit for bit: the
+    rounding of weights would add up over a group.
 
-    Source: overlapped block motion compensation, Orchard and Sullivan, 1994 (H.263, annex F).
+    Args:
+        last: the key picture before.
+        first: the first picture of the group.
+        motion: whole vectors, and 1 where the first picture is meant, else 0 [b, 3, h, w].
+
+    Source: overlapped block motion compensation, Orchard and Sullivan, 1994 (H.263, annex F);
+    long-term reference pictures of H.264.
     """
-    still = torch.ones_like(picture[:, :1], dtype=torch.bool)
-    moved = torch.zeros_like(picture)
+    long_term = bool(motion[:, 2].any())
+
+    def seen(field: Tensor) -> Tensor:
+        moved = _sample(last, field[:, :2], "nearest")
+        if not long_term:
+            return moved
+        return torch.where(field[:, 2:] == 0, moved, _sample(first, field[:, :2], "nearest"))
+
+    return _overlapped(motion, last, seen)
+
+
+def move(picture: Tensor, motion: Tensor, share: float) -> Tensor:
+    """Move a picture [b, 3, H, W] along a share of a motion field [b, 2, h, w], as in `predict`."""
+    return _overlapped(motion, picture, lambda field: _sample(picture, field * share, "bicubic"))
+
+
+def _overlapped(motion: Tensor, still: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
+    """Blend what the vectors of the four blocks around each pixel show; `still` where all are 0."""
+    rests = torch.ones_like(still[:, :1], dtype=torch.bool)
+    blended = torch.zeros_like(still)
     for weight, field in _around(motion):
-        still &= (field == 0).all(1, keepdim=True)
-        mode = "nearest" if share == 1 else "bicubic"  # vectors are whole numbers
-        moved = moved + weight * _sample(picture, field * share, mode)
-    return torch.where(still, picture, moved)
+        rests &= (field == 0).all(1, keepdim=True)
+        blended = blended + weight * seen(field)
+    return torch.where(rests, still, blended)
 
 
 def _around(motion: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield, for each of the four blocks around a pixel, weights [H, W] and vectors [b, 2, H, W].
+    """Yield, for each of the four blocks around a pixel, weights [H, W] and its field [b, ., H, W].
 
     Beyond the edge the nearest block stands.
     """

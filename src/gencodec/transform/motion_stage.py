@@ -16,7 +16,6 @@ from gencodec.geometry import GroupQuality, latent_shape
 from gencodec.transform.motion import search_motion
 from gencodec.transform.motion_codec import (
     DEAD_ZONES,
-    MOTION,
     MotionCodec,
     MotionState,
     Prediction,
@@ -103,8 +102,8 @@ class MotionStage:
             hyper = self._codec.hyper_analyse(raw, state.kind)
             rounded = integers(raw, DEAD_ZONES[state.kind])
             received = write(rounded, integers(hyper, 0.0), quality.of(t))
-            if not np.array_equal(received[:MOTION], rounded[:MOTION]):
-                prediction = None  # not that of the decoder
+            if not np.array_equal(received, rounded):
+                prediction = None  # perhaps not that of the decoder
             return self._tensor(received), prediction
 
         return self._run(len(source.motion) + 1, quality, symbols, shown=shown)

@@ -104,7 +104,7 @@ class LatentStage:
         quality: GroupQuality,
         write: WriteFrame,
         *,
-        shown: bool = True,  # noqa: ARG002  latents are there anyway
+        shown: bool = True,
     ) -> Reconstruction:
         """Code normalised latents [c, t, h, w] in a closed loop.
 
@@ -113,7 +113,9 @@ class LatentStage:
             quality: quality indices of its frames.
             write: called once a latent frame with symbols [c, h, w], hyper symbols [cz, hz, wz]
                 and the quality index; returns the symbols as the decoder will see them.
+            shown: the result is used; here it costs nothing.
         """
+        del shown
         source = torch.from_numpy(latents).to(self._device)
 
         def symbols(t: int, state: State) -> Tensor:

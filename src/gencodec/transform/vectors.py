@@ -2,7 +2,9 @@
 
 A vector is predicted by the median of the vectors to its left, above and above to the right: blocks
 that move together cost next to nothing. The encoder chooses vectors one after another with their
-price in mind: below 0.01 bpp most bits of a moving scene would be vectors otherwise.
+price in mind: below 0.01 bpp most bits of a moving scene would be vectors otherwise. With each it
+chooses one of two references, the key picture before or the first of the group, which still shows
+what something passed in front of.
 
 Source: median prediction of H.264 (ITU-T H.264, 8.4.1.3); rate-distortion choice after Sullivan and
 Wiegand, "Rate-distortion optimization for video compression", 1998.
@@ -21,6 +23,7 @@ from gencodec.transform.motion import BLOCK, LUMA
 _EVERY = 4  # pixel a side is compared
 _MARGIN = 96  # pixels beyond the edge that a vector may point to
 _SAME, _OTHER, _DOUBLING = 0.3, 3.0, 1.5  # bits: no difference, any, and each doubling of it
+_TURN = 2.5  # bits: another reference than the block to the left
 
 
 def differences(motion: Tensor, typical: Tensor) -> Tensor:
@@ -47,26 +50,33 @@ def vectors(symbols: Tensor, typical: Tensor) -> Tensor:
 
 @torch.no_grad()
 def choose_vectors(
-    reference: Tensor,
+    references: Tensor,
     frames: Tensor,
     found: Tensor,
     previous: Tensor | None,
     typical: Tensor,
     worth: Tensor,
 ) -> Tensor:
-    """Choose a motion field [b, 2, h, w] whose squared error and bits together are small.
+    """Choose a motion field [b, 3, h, w] whose squared error and bits together are small.
 
     Args:
-        reference: the decoded picture before the frames [b, 3, H, W] in -1..1.
+        references: the decoded key picture before the frames, and the first of the group, in -1..1
+            [b, 2, 3, H, W].
         frames: [b, 3, 4, H, W].
         found: what moved where, from `search_motion` [b, 2, h, w].
-        previous: the motion field before this one, or None.
+        previous: the motion field before this one [b, 3, h, w], or None.
         typical: [b, 2, 1, 1], see `differences`.
         worth: the squared error (pixels in -1..1, summed) that one bit is worth [b].
+
+    Returns:
+        Vectors, and 1 where they point to the first picture.
     """
+    found, typical = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (found, typical))
     others = torch.zeros_like(found) if previous is None else previous
     fields = [
-        _choose(_Blocks(reference[i], frames[i]), found[i], others[i], typical[i : i + 1], float(w))
+        _choose(
+            _Blocks(references[i], frames[i]), found[i], others[i], typical[i : i + 1], float(w)
+        )
         for i, w in enumerate(worth)
     ]
     return torch.cat(fields)
@@ -78,12 +88,16 @@ def _choose(
     padded = _padded(found[None], typical)
     beside = F.pad(found, (0, 1, 0, 1), mode="replicate")
     right, below = beside[:, :-1, 1:], beside[:, 1:, :-1]
-    fields = torch.stack([found, right, below, previous, torch.zeros_like(found)])
+    still = torch.zeros_like(found)
+    uncovered = still.clone()
+    uncovered[2] = 1
+    fields = torch.stack([found, right, below, previous, still, uncovered])
     for y, x in _waves(found):
         predicted, neighbours = _predicted(padded, y, x)
-        candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 2, k]
+        predicted[:, 2] = neighbours[:1, 2]
+        candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 3, k]
         cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted)
-        best = cost.argmin(0)[None, None].expand(1, 2, -1)
+        best = cost.argmin(0)[None, None].expand(1, 3, -1)
         padded[0, :, y + 1, x + 1] = candidates.gather(0, best)[0]
     return padded[:, :, 1:, 1:-1].contiguous()
 
@@ -94,32 +108,33 @@ class _Blocks:
     A block is judged by all pixels that `move` makes with its vector, as much as they depend on it.
     """
 
-    def __init__(self, reference: Tensor, frames: Tensor) -> None:
-        luma = reference.new_tensor(LUMA)
+    def __init__(self, references: Tensor, frames: Tensor) -> None:
+        luma = references.new_tensor(LUMA)
         pad, half = _MARGIN + 1, BLOCK // 2
-        whole = torch.einsum("chw,c->hw", reference, luma)
-        whole = F.pad(whole[None, None], (pad, pad, pad, pad), mode="replicate")
+        whole = torch.einsum("rchw,c->rhw", references, luma)
+        whole = F.pad(whole[:, None], (pad, pad, pad, pad), mode="replicate")
         right = (whole + whole.roll(-1, 3)) / 2
         below, both = ((x + x.roll(-1, 2)) / 2 for x in (whole, right))
         halves = torch.cat([whole, right, below, both], 1)
-        self._halves = F.pixel_shuffle(halves, 2)[0, 0]  # at half pixels
+        self._halves = F.pixel_shuffle(halves, 2)[:, 0]  # at half pixels
         targets = torch.einsum("cthw,c->thw", frames[:, 1::2], luma)
         self._targets = F.pad(targets[None], (half, half, half, half), mode="replicate")[0]
-        self._inside = torch.arange(_EVERY // 2, 2 * BLOCK, _EVERY, device=reference.device)
+        self._inside = torch.arange(_EVERY // 2, 2 * BLOCK, _EVERY, device=references.device)
         near = 1 - (self._inside - BLOCK).abs() / BLOCK
         weights = near[:, None] * near
         self._weights = 6 * BLOCK**2 * weights / weights.sum()  # of two lumas, for 4 x 3 channels
-        self._limits = reference.shape[1:]
+        self._limits = references.shape[2:]
 
     def errors(self, y: Tensor, x: Tensor, candidates: Tensor) -> Tensor:
-        """Return the squared error [n, k] of vectors [n, 2, k] at blocks y, x [k]."""
+        """Return the squared error [n, k] of fields [n, 3, k] at blocks y, x [k]."""
         rows, columns = ((BLOCK * at)[:, None] + self._inside for at in (y, x))
         targets = self._targets[:, rows[:, :, None], columns[:, None]]  # [2, k, 8, 8]
+        which = candidates[:, 2, :, None, None].long()
         total = torch.zeros_like(candidates[:, 0])
         for target, share in zip(targets, (1, 2), strict=True):
             rows = self._at(y, candidates[:, 1] * share, 0)
             columns = self._at(x, candidates[:, 0] * share, 1)
-            moved = self._halves[rows[..., :, None], columns[..., None, :]]  # [n, k, 8, 8]
+            moved = self._halves[which, rows[..., :, None], columns[..., None, :]]  # [n, k, 8, 8]
             total = total + ((moved - target).square() * self._weights).sum((2, 3))
         return total
 
@@ -131,21 +146,22 @@ class _Blocks:
 
 
 def _bits(difference: Tensor) -> Tensor:
-    """Return about how many bits differences [n, 2, k] cost [n, k]."""
-    size = torch.log2(1 + difference.abs()).sum(1)
-    return torch.where(size == 0, _SAME, _OTHER + _DOUBLING * size)
+    """Return about how many bits differences of vectors and references [n, 3, k] cost [n, k]."""
+    size = torch.log2(1 + difference[:, :2].abs()).sum(1)
+    vector = torch.where(size == 0, _SAME, _OTHER + _DOUBLING * size)
+    return vector + _TURN * difference[:, 2].abs()
 
 
 def _padded(motion: Tensor, typical: Tensor) -> Tensor:
-    """Put the typical vector above, left and right of a field: [b, 2, h + 1, w + 2]."""
-    b, _, height, width = motion.shape
-    padded = typical.expand(b, 2, height + 1, width + 2).clone()
+    """Put the typical vector above, left and right of a field: [b, ., h + 1, w + 2]."""
+    b, parts, height, width = motion.shape
+    padded = typical.expand(b, parts, height + 1, width + 2).clone()
     padded[:, :, 1:, 1:-1] = motion
     return padded
 
 
 def _predicted(padded: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return predictions [b, 2, k] at positions [k], and the three vectors before [3 b, 2, k]."""
+    """Return predictions [b, ., k] at positions [k], and the three vectors before [3 b, ., k]."""
     left, up, right = padded[:, :, y + 1, x], padded[:, :, y, x + 1], padded[:, :, y, x + 2]
     predicted = torch.where(y == 0, left, _median(left, up, right))
     return predicted, torch.cat([left, up, right])
