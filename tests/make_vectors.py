@@ -46,6 +46,7 @@ from gencodec.frames import Frame, VideoInfo
 from gencodec.geometry import group_quality, latent_shape
 from gencodec.gvc import GvcSettings, Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.gvc_encoding import GvcEncoder
+from gencodec.lengths import GroupLength
 from gencodec.packs.models import Models, load_models
 from gencodec.packs.prior import ExactPack
 from gencodec.rate import Target
@@ -160,7 +161,7 @@ def _encoded(case: _Case, models: Models) -> bytes:
     source = Pictures(tiny.clip(**drawn), ticks, **info)
     changed = replace(models, defaults=replace(models.defaults, **defaults))
     stream = io.BytesIO()
-    length = models.defaults.group_frames
+    length = GroupLength(frames=models.defaults.group_frames)
     Encoder(source, changed, Target(quality=quality), length, None).run(stream)  # type: ignore[arg-type]
     return stream.getvalue()
 

@@ -39,7 +39,7 @@ from gencodec.gvc_encoding import GvcEncoder
 from gencodec.input import check_video, named, open_stream
 from gencodec.interleaving import Interleaver
 from gencodec.journal import Journal, code_revision, kept
-from gencodec.lengths import group_frames, gvc_frames
+from gencodec.lengths import group_length, gvc_frames
 from gencodec.output import atomic_output, is_stream, sink_kind
 from gencodec.packs import find_pack
 from gencodec.packs.models import Generator, load_generator, load_models
@@ -110,12 +110,12 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
         with _journal(output, models, execution, resume=resume and gvc is None) as journal:
             encoder: Encoder | GvcEncoder
             if gvc is None:
-                length = group_frames(gop, models.defaults, video.info)
+                length = group_length(gop, models.defaults, video.info, target)
                 told = (on_progress, interleaver, journal)
                 encoder = Encoder(video, models.with_codec(), target, length, *told)
             else:
-                length = gvc_frames(gop, models.defaults, video.info)
-                aim: dict[str, Any] = {"target": target, "group_frames": length}
+                frames = gvc_frames(gop, models.defaults, video.info)
+                aim: dict[str, Any] = {"target": target, "group_frames": frames}
                 aim |= {"on_progress": on_progress, "interleaver": interleaver}
                 encoder = GvcEncoder(video, models, gvc, execution=execution, **aim)
             within = journal.folder if journal else None

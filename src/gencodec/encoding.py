@@ -16,6 +16,7 @@ from gencodec.frames import CutDetector, FrameGroup, FrameSource, TrackCoder, Vi
 from gencodec.group_coder import CodedGroup, GroupCoder
 from gencodec.interleaving import Interleaver
 from gencodec.journal import Journal
+from gencodec.lengths import GroupLength
 from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.packs.models import Generator, Models
 from gencodec.progress import Progress, Report
@@ -57,7 +58,7 @@ class Encoder:
         source: the video.
         models: the pack.
         target: what to aim at.
-        group_frames: frames of a group at most.
+        length: of a group at most.
         on_progress: told about every group.
         interleaver: carries what the source has beside the video; None: nothing.
         journal: keeps finished groups; None: none are kept.
@@ -68,13 +69,13 @@ class Encoder:
         source: FrameSource,
         models: Models,
         target: Target,
-        group_frames: int,
+        length: GroupLength,
         on_progress: Report | None,
         interleaver: Interleaver | None = None,
         journal: Journal | None = None,
     ) -> None:
         self._source, self._models, self._target = source, models, target
-        self._length = group_frames
+        self._length = length
         self._interleaver, self._on_progress, self._journal = interleaver, on_progress, journal
         self._coder = GroupCoder(models)
         self._pixels = source.info.width * source.info.height
@@ -128,7 +129,7 @@ class Encoder:
     def _overhead(self, look: Look) -> int:
         """Bytes of framing a group, one a frame for the times of a variable rate."""
         long = not 0 < len(look.groups) <= _SHORT  # a pipe may be
-        times = 0 if look.constant_rate else self._length
+        times = 0 if look.constant_rate else self._length.frames
         return _GROUP_OVERHEAD + long * _LONG_OVERHEAD + times
 
     def _write(
@@ -176,7 +177,7 @@ class Encoder:
             **picture_fields(self._source.info, constant_rate=constant_rate),
             **pack_fields(self._models),
             start_tick=start_tick,
-            group_frames=self._length,
+            group_frames=self._length.frames,
             coder=CODER_GNVC_VD,
         )
 
@@ -207,17 +208,17 @@ def pipe_look(info: VideoInfo, target: Target | None) -> Look:
 
 
 def read_groups(
-    source: FrameSource, length: int, tracks: TrackCoder | None
+    source: FrameSource, length: GroupLength, tracks: TrackCoder | None
 ) -> Iterator[FrameGroup]:
-    """Read a video in groups of at most `length` frames, cut where scenes change.
+    """Read a video in groups of at most `length`, cut where scenes change.
 
     Args:
         source: the video.
-        length: frames.
+        length: of a group.
         tracks: takes what the source has beside the video; None: nobody does.
     """
     frames = source.frames(tracks) if tracks else source.frames()
-    return groups(frames, length=length, is_cut=CutDetector())
+    return groups(frames, length=length.frames, watch=CutDetector(), most_change=length.change)
 
 
 def coding_progress(totals: Totals, frames: int | None, pixels: int) -> Progress:

@@ -27,6 +27,7 @@ from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
 from gencodec.gvc import Ahead, GvcSettings, Schedule, checked, fitted, own_pictures
 from gencodec.gvc_coder import CodedGvc, Fit, GvcCoder, Picture
 from gencodec.interleaving import Interleaver
+from gencodec.lengths import GroupLength
 from gencodec.look import Look, look_at
 from gencodec.packs import find_pack
 from gencodec.packs.models import Generator, Models, load_models
@@ -240,7 +241,7 @@ class GvcEncoder:
 
         def noted() -> Iterator[FrameGroup]:
             tracks = beside.measure() if beside else None
-            for group in read_groups(self._source, self._length, tracks):
+            for group in read_groups(self._source, GroupLength(frames=self._length), tracks):
                 cuts.append(group.cut)
                 yield group
 
@@ -283,7 +284,9 @@ class GvcEncoder:
         totals, seconds = write_groups(
             stream,
             self._source.info,
-            read_groups(self._source, self._length, beside.code() if beside else None),
+            read_groups(
+                self._source, GroupLength(frames=self._length), beside.code() if beside else None
+            ),
             header=header,
             code=code,
             tell=tell,

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 from gencodec.frames import VideoInfo
 from gencodec.geometry import check_group_frames
 from gencodec.packs.models import Defaults
+from gencodec.rate import Target
 
 _GROUP_PIXELS = 1 << 27  # of a group by default: 129 frames of 720p, 61 of 1080p
 _FEWEST_FRAMES = 17  # of a group by default, however large the frames are
 _GVC_FRAMES = 33  # of a group of gvc by default, as its source has it
+_CHANGE = 0.3  # inside a group by default, times bits a pixel; see docs/log.md, 2026-11-21
 
 
-def group_frames(asked: int | None, defaults: Defaults, info: VideoInfo) -> int:
-    """Return the frames of a group: what was asked for, or what memory and the pack allow.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLength:
+    """When a group ends.
+
+    Attributes:
+        frames: at most.
+        change: sum of the changes from frame to frame, see `groups`.
+    """
+
+    frames: int
+    change: float = math.inf
+
+
+def group_length(
+    asked: int | None, defaults: Defaults, info: VideoInfo, target: Target
+) -> GroupLength:
+    """Return what was asked for, or what memory, the pack, the motion and the rate allow.
+
+    The more bits, the sooner a new first frame is worth its own.
 
     Raises:
         UsageError: the length asked for is none the pack allows.
     """
-    return _frames(asked, defaults.group_frames, defaults.group_frames_max, info)
+    frames = _frames(asked, defaults.group_frames, defaults.group_frames_max, info)
+    if asked is not None:
+        return GroupLength(frames=frames)
+    bpp = target.bits_per_pixel(info.width * info.height, info.frame_rate, info.frame_count)
+    return GroupLength(frames=frames, change=_CHANGE / bpp)
 
 
 def gvc_frames(asked: int | None, defaults: Defaults, info: VideoInfo) -> int:
-    """Return the frames that a group of gvc stands for; as `group_frames`."""
+    """Return the frames that a group of gvc stands for; as `group_length`."""
     return _frames(asked, _GVC_FRAMES, defaults.group_frames_max, info)
 
 

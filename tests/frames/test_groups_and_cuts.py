@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gencodec.frames import CutDetector, Frame, groups
+from gencodec.frames import Change, CutDetector, Frame, Watch, groups
 from gencodec.frames.cuts import small_luma
 
 Picture = NDArray[np.float32]
@@ -23,11 +23,13 @@ def _frames(count: int) -> Iterator[Frame]:
         yield Frame(rgb=rgb, ticks=10 * index - 5, duration=4)
 
 
+def _cut_at(cuts: set[int]) -> Watch:
+    return lambda frame, _: Change(cut=int(frame[0, 0, 0]) in cuts)
+
+
 @given(st.integers(0, 40), st.integers(1, 12), st.sets(st.integers(0, 40)))
 def test_groups_hold_all_frames_in_order(count: int, length: int, cuts: set[int]) -> None:
-    found = list(
-        groups(_frames(count), length=length, is_cut=lambda frame, _: int(frame[0, 0, 0]) in cuts)
-    )
+    found = list(groups(_frames(count), length=length, watch=_cut_at(cuts)))
     values = [int(rgb[0, 0, 0]) for group in found for rgb in group.rgb]
     starts = {int(group.rgb[0, 0, 0, 0]) for group in found}
     assert values == list(range(count))
@@ -40,11 +42,42 @@ def test_groups_hold_all_frames_in_order(count: int, length: int, cuts: set[int]
     assert [group.duration for group in found] == [10] * (len(found) - 1) + [4] * bool(found)
 
 
+@pytest.mark.parametrize(
+    ("change", "count", "expected"),
+    [
+        (0.0, 129, [129]),
+        (0.7, 129, [129]),
+        (1.0, 200, [105, 95]),
+        (2.0, 129, [53, 53, 23]),
+        (2.0, 121, [53, 68]),
+        (50.0, 69, [17, 17, 17, 18]),
+        (50.0, 33, [33]),
+        (50.0, 17, [17]),
+    ],
+)
+def test_where_much_moves_groups_are_shorter(
+    change: float, count: int, expected: list[int]
+) -> None:
+    """They end after a change of 100, but hold 17 frames and no scene ends in a short one."""
+    found = groups(
+        _frames(count), length=129, watch=lambda _, __: Change(size=change), most_change=100
+    )
+    sizes = [len(group.ticks) for group in found]
+    assert sizes == expected
+    assert all(size % 4 == 1 for size in sizes[:-1])
+
+
+def test_the_change_of_a_frame_is_that_of_its_luma() -> None:
+    detector = CutDetector()
+    frames = [np.full((48, 64, 3), level, np.uint8) for level in (10, 14, 14)]
+    changes = [detector(one, None) for one in frames]
+    assert [round(each.size, 3) for each in changes] == [0, 4, 0]
+    assert not any(each.cut for each in changes)
+
+
 @given(st.integers(18, 60), st.integers(0, 200), st.sets(st.integers(1, 200), max_size=3))
 def test_a_scene_does_not_end_in_a_short_group(length: int, count: int, cuts: set[int]) -> None:
-    found = list(
-        groups(_frames(count), length=length, is_cut=lambda frame, _: int(frame[0, 0, 0]) in cuts)
-    )
+    found = list(groups(_frames(count), length=length, watch=_cut_at(cuts)))
     values = [int(rgb[0, 0, 0]) for group in found for rgb in group.rgb]
     assert values == list(range(count))
     assert [group.duration for group in found] == [10] * (len(found) - 1) + [4] * bool(found)
@@ -111,7 +144,7 @@ def _cuts(images: list[Picture]) -> list[int]:
     detector, frames = CutDetector(), [_rgb(image) for image in images]
     following = [*frames[1:], None]
     return [i for i, (now, then) in enumerate(zip(frames, following, strict=True))
-            if detector(now, then)]  # fmt: skip
+            if detector(now, then).cut]  # fmt: skip
 
 
 def _noisy(image: Picture, count: int, *, seed: int = 9) -> list[Picture]:

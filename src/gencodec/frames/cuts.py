@@ -14,6 +14,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from gencodec.frames.groups import Change
 from gencodec.frames.video import Pixels
 
 _Luma = NDArray[np.float32]
@@ -36,7 +37,7 @@ _LEAST_DISTANCE = 4  # frames between two cuts, unless the second is certain
 
 
 class CutDetector:
-    """Says frame by frame whether a scene starts; hand it to `groups`.
+    """Says frame by frame how much changed, and whether a scene starts; hand it to `groups`.
 
     Finds hard cuts, also the one after another. Does not fire on pans, fast motion, fades, or a
     flash of one frame, which the frame after it gives away. Dissolves are not cuts.
@@ -48,8 +49,8 @@ class CutDetector:
         self._recent: deque[float] = deque(maxlen=_RECENT_FRAMES)
         self._since_cut = 0
 
-    def __call__(self, frame: Pixels, following: Pixels | None) -> bool:
-        """Return whether a scene starts with `frame` (uint8 [H, W, 3]); the first is none.
+    def __call__(self, frame: Pixels, following: Pixels | None) -> Change:
+        """Return what `frame` (uint8 [H, W, 3]) is beside the last; the first starts no scene.
 
         Args:
             frame: the next frame in presentation order.
@@ -60,7 +61,11 @@ class CutDetector:
         before, self._reference = self._reference, luma
         self._since_cut += 1
         if before is None:
-            return False
+            return Change()
+        size = float(np.abs(before - luma).mean())
+        return Change(cut=self._is_cut(before, luma), size=size)
+
+    def _is_cut(self, before: _Luma, luma: _Luma) -> bool:
         change, agreement = compare(before, luma)
         if not self._is_sudden(change, agreement):
             self._recent.append(change)

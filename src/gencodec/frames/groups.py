@@ -1,26 +1,52 @@
-"""Frames to groups: at most so many frames each, and a new one where the scene changes. Pure."""
+"""Frames to groups: at most so many frames each, and a new one where the scene changes. Pure.
+
+Where much moves, what a group's first frame shows is soon worth little: groups are shorter there.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from gencodec.frames.video import Frame, FrameGroup, Pixels
 
-IsCut = Callable[[Pixels, Pixels | None], bool]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a frame is beside the one before it.
+
+    Attributes:
+        cut: it starts a scene.
+        size: mean absolute difference of luma, 0..255.
+    """
+
+    cut: bool = False
+    size: float = 0.0
+
+
+Watch = Callable[[Pixels, Pixels | None], Change]
 """Asked once for every frame in order, with the frame that follows it (None at the end)."""
 
 _SHORT = 17  # frames of a group that is still worth its anchor
 
 
-def never(frame: Pixels, following: Pixels | None) -> bool:
-    """Find no cut; for material that is known to be one scene."""
+def unchanged(frame: Pixels, following: Pixels | None) -> Change:
+    """See no change; for material that is known to be one scene."""
     del frame, following
-    return False
+    return Change()
 
 
-def groups(frames: Iterable[Frame], *, length: int, is_cut: IsCut = never) -> Iterator[FrameGroup]:
+def groups(
+    frames: Iterable[Frame],
+    *,
+    length: int,
+    watch: Watch = unchanged,
+    most_change: float = math.inf,
+) -> Iterator[FrameGroup]:
     """Collect frames into groups of at most `length`; a scene cut starts a new group.
 
     Where groups may be longer than 17 frames, a shorter one at the end of a scene, which would pay
@@ -31,32 +57,34 @@ def groups(frames: Iterable[Frame], *, length: int, is_cut: IsCut = never) -> It
     Args:
         frames: in presentation order, all of one size.
         length: frames a group at most, at least 1.
-        is_cut: says of each frame whether a scene starts with it, such as a `CutDetector`. Its
-            answer for the first frame is ignored: that frame starts a group anyway.
+        watch: says of each frame what changed, such as a `CutDetector`. What it says of the first
+            frame is ignored: that frame starts a group anyway.
+        most_change: sum of the changes inside a group after which it ends, once it has 17 frames.
     """
     if length < 1:
         raise ValueError(f"length is {length}, must be at least 1")
-    most = length + (_SHORT if length > _SHORT else 1)  # frames that wait for their group
-    waiting = _Waiting(most)
+    wait = _SHORT if length > _SHORT else 1  # frames that must follow before a group is whole
+    waiting = _Waiting(length, wait, most_change)
     for frame, following in _with_following(frames):
-        cut = is_cut(frame.rgb, None if following is None else following.rgb)
-        if cut and waiting.count:
-            yield from waiting.end(length, last=False)
+        change = watch(frame.rgb, None if following is None else following.rgb)
+        if change.cut and waiting.count:
+            yield from waiting.end(last=False)
             waiting.cut = True
-        waiting.add(frame, following)
-        if waiting.count == most:
-            yield waiting.group(length, last=False)
-    yield from waiting.end(length, last=True)
+        waiting.add(frame, following, change.size)
+        if waiting.count >= waiting.length + wait:
+            yield waiting.group(waiting.length, last=False)
+    yield from waiting.end(last=True)
 
 
 class _Waiting:
     """Frames of one scene that are in no group yet, in an array that their group will keep."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, length: int, wait: int, most_change: float) -> None:
+        self._length, self._most, self._most_change = length, length + wait, most_change
         self._rgb: Pixels = np.empty((0, 0, 0, 3), np.uint8)
         self._ticks: list[int] = []
         self._durations: list[int] = []
+        self._changes: list[float] = []
         self._index = 0
         self.cut = False  # the first of them starts a scene
 
@@ -64,17 +92,27 @@ class _Waiting:
     def count(self) -> int:
         return len(self._ticks)
 
-    def add(self, frame: Frame, following: Frame | None) -> None:
+    @property
+    def length(self) -> int:
+        """Frames of the group to come, as far as is known."""
+        changes = itertools.accumulate(self._changes[1:])
+        for count, change in enumerate(changes, 2):
+            if change > self._most_change:
+                return min(self._length, max(_SHORT, count + (1 - count) % 4))
+        return self._length
+
+    def add(self, frame: Frame, following: Frame | None, change: float) -> None:
         if not self._index and not self.count:
             self._rgb = np.empty((self._most, *frame.rgb.shape), np.uint8)
         self._rgb[self.count] = frame.rgb
         lasts = frame.duration if following is None else following.ticks - frame.ticks
         self._ticks.append(frame.ticks)
         self._durations.append(lasts)
+        self._changes.append(change)
 
-    def end(self, length: int, *, last: bool) -> Iterator[FrameGroup]:
+    def end(self, *, last: bool) -> Iterator[FrameGroup]:
         """Take all frames out, as one group or as two that share them."""
-        if self.count > length:
+        if self.count > self._length:
             yield self.group(4 * ((self.count + 2) // 8) + 1, last=False)
         if self.count:
             yield self.group(self.count, last=last)
@@ -92,7 +130,7 @@ class _Waiting:
         )
         self._rgb = np.empty_like(rgb)
         self._rgb[: self.count - count] = rgb[count : self.count]
-        del self._ticks[:count], self._durations[:count]
+        del self._ticks[:count], self._durations[:count], self._changes[:count]
         self._index += 1
         self.cut = False
         return group
