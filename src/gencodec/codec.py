@@ -110,7 +110,7 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
         with _journal(output, models, execution, resume=resume and gvc is None) as journal:
             encoder: Encoder | GvcEncoder
             if gvc is None:
-                length = group_length(gop, models.defaults, video.info, target)
+                length = group_length(gop, models.defaults, video.info)
                 told = (on_progress, interleaver, journal)
                 encoder = Encoder(video, models.with_codec(), target, length, *told)
             else:

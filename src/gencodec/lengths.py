@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from gencodec.frames import VideoInfo
 from gencodec.geometry import check_group_frames
 from gencodec.packs.models import Defaults
-from gencodec.rate import Target
 
 _GROUP_PIXELS = 1 << 27  # of a group by default: 129 frames of 720p, 61 of 1080p
 _FEWEST_FRAMES = 17  # of a group by default, however large the frames are
 _GVC_FRAMES = 33  # of a group of gvc by default, as its source has it
-_CHANGE = 0.3  # inside a group by default, times bits a pixel; see docs/log.md, 2026-11-21
+_MOST_CHANGE = 120.0  # inside a group by default; see docs/log.md, 2026-11-21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,21 +28,14 @@ class GroupLength:
     change: float = math.inf
 
 
-def group_length(
-    asked: int | None, defaults: Defaults, info: VideoInfo, target: Target
-) -> GroupLength:
-    """Return what was asked for, or what memory, the pack, the motion and the rate allow.
-
-    The more bits, the sooner a new first frame is worth its own.
+def group_length(asked: int | None, defaults: Defaults, info: VideoInfo) -> GroupLength:
+    """Return what was asked for, or what memory, the pack and the motion in the video allow.
 
     Raises:
         UsageError: the length asked for is none the pack allows.
     """
     frames = _frames(asked, defaults.group_frames, defaults.group_frames_max, info)
-    if asked is not None:
-        return GroupLength(frames=frames)
-    bpp = target.bits_per_pixel(info.width * info.height, info.frame_rate, info.frame_count)
-    return GroupLength(frames=frames, change=_CHANGE / bpp)
+    return GroupLength(frames=frames, change=_MOST_CHANGE if asked is None else math.inf)
 
 
 def gvc_frames(asked: int | None, defaults: Defaults, info: VideoInfo) -> int:

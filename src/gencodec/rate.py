@@ -16,7 +16,6 @@ QUALITIES = 64  # quality indices of the format
 TOLERANCE = 0.03  # share of the target a file may miss it by and still count as reached
 _BAND = 0.015  # share of the bytes due so far that a pipe may be ahead or behind
 _LAST_BAND = 0.028  # by which it may be ahead after the last group, just inside the tolerance
-_USUAL_BPP, _USUAL_QUALITY = 0.006, 16  # of mini, of moving scenes
 _STEP_GROWTH = 0.057  # first guess of how the logarithm of the size grows with the quality index
 _LEAST_GROWTH = 0.02  # a smaller one that was seen between two indices is chance
 
@@ -68,23 +67,6 @@ class Target:
         if self.bitrate is not None:
             return self.bitrate * float(seconds) / 8
         return None if self.size is None else float(self.size)
-
-    def bits_per_pixel(self, pixels: int, frame_rate: Fraction, frames: int | None) -> float:
-        """Return about how many bits a pixel will have.
-
-        Args:
-            pixels: width x height.
-            frame_rate: frames a second.
-            frames: in the video, if known.
-        """
-        if self.bpp is not None:
-            return self.bpp
-        if self.bitrate is not None:
-            return self.bitrate / float(pixels * frame_rate)
-        if self.size is not None:
-            return 8 * self.size / (pixels * frames) if frames else _USUAL_BPP
-        quality = self.quality or 0
-        return _USUAL_BPP * math.exp(_STEP_GROWTH * (quality - _USUAL_QUALITY))
 
 
 def find_quality(size_at: SizeAt, wanted: float, qualities: int, start: int) -> int:
