@@ -144,7 +144,8 @@ class _Options(TypedDict):
     "--gop",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Frames coded together at most, 4n + 1: longer groups cost less, but seek coarser.",
+    help="Frames coded together at most, 4n + 1: longer groups cost less, but seek coarser. "
+    "Unless given, groups are shorter where much moves.",
 )
 @click.option("--max-pixels", type=PIXELS, help="Refuse larger frames: 1920x1080, 8M.")
 @click.option(
