@@ -241,3 +241,13 @@ def test_a_resumed_run_is_the_run_that_never_stopped(training: ModuleType, tmp_p
     assert sum(losses[-6:]) < 0.7 * sum(losses[:6])
     assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
     assert all(torch.equal(value, parts.average[key]) for key, value in whole.average.items())
+
+
+def test_the_error_of_a_key_picture_counts_for_the_frames_made_of_it(training: ModuleType) -> None:
+    picture_error, motion_error = training.stages.picture_error, training.stages.motion_error
+    true = torch.zeros(2, 3, 4, 8, 8)
+    key, between = true.clone(), true.clone()
+    key[:, :, 3], between[:, :, 1] = 0.1, 0.1
+    alone = picture_error(key, true)
+    assert torch.allclose(motion_error(key, true), 2.75 * alone)
+    assert torch.allclose(motion_error(between, true), alone)

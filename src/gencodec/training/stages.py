@@ -44,6 +44,9 @@ ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after i
 _PICTURE_LPIPS = 0.1  # LPIPS of a pixel in squared error, at a worth of one
 _EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
 _ANCHOR_OFFSETS = (4, 8, 12, 16, 20)
+_KEY_WEIGHT = (
+    2.75  # a share k/4 of its error is in three frames before and three after: 1 + 2*14/16
+)
 _NETWORKS = tuple(f"codec.{name}." for name in ("picture", "decision", "filter", "blend"))
 
 
@@ -52,6 +55,12 @@ def picture_error(made: Tensor, true: Tensor) -> Tensor:
     error = made - true
     luma = (error * error.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1, 1)).sum(1)
     return 1.5 * luma.square().sum((1, 2, 3)) + 0.5 * error.square().sum((1, 2, 3, 4))
+
+
+def motion_error(made: Tensor, true: Tensor) -> Tensor:
+    """`picture_error` of four frames; the key picture's counts for those made of it, too."""
+    key = picture_error(made[:, :, -1:], true[:, :, -1:])
+    return picture_error(made, true) + (_KEY_WEIGHT - 1) * key
 
 
 def motion_codec(bench: Workbench) -> MotionCodec:
@@ -224,7 +233,7 @@ class MotionTraining:
             index = anchor if step.kind == ANCHOR else quality
             spent, memory = spend(bench.entropy, memory, step, index)
             if step.kind != ANCHOR:
-                bits, error = bits + spent, error + picture_error(step.decoded, step.target)
+                bits, error = bits + spent, error + motion_error(step.decoded, step.target)
                 perceived = perceived + bench.perceived(step.decoded, step.target)
         worth, pixels = codec.worth(quality, INTER), frames[0, 0, 0].numel() * TEMPORAL_STRIDE
         loss = bits + error / worth + _PICTURE_LPIPS * pixels * perceived / worth.sqrt()

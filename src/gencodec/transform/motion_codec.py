@@ -228,7 +228,8 @@ class MotionCodec(nn.Module):
         key, scaled, activity = self._key(symbols[:, VECTOR:-1], prediction, quality)
         frames = key.unsqueeze(2)
         if between:
-            made = self.between(state.picture, key, prediction.motion, activity, quality)
+            pictures = state.picture.detach(), key.detach()  # slow to differentiate, and little use
+            made = self.between(*pictures, prediction.motion, activity, quality)
             frames = torch.cat([made, frames], 2)
         following = MotionState(picture=key, first=state.first, motion=prediction.motion)
         vector, reference = prediction.motion[:, :VECTOR], prediction.motion[:, VECTOR:]
