@@ -42,11 +42,10 @@ from gencodec.container.layout import HEAD, INDX, SIGNATURE
 from gencodec.decoding import Decoder
 from gencodec.encoding import Encoder
 from gencodec.execution import Execution
-from gencodec.frames import Frame, VideoInfo
+from gencodec.frames import Frame, GroupLength, VideoInfo
 from gencodec.geometry import group_quality, latent_shape
 from gencodec.gvc import GvcSettings, Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.gvc_encoding import GvcEncoder
-from gencodec.lengths import GroupLength
 from gencodec.packs.models import Models, load_models
 from gencodec.packs.prior import ExactPack
 from gencodec.rate import Target

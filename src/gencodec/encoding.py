@@ -12,11 +12,18 @@ from typing import Any, BinaryIO
 
 from gencodec.container import CODER_GNVC_VD, GroupRecord, Header, Pack, Totals, Writer
 from gencodec.errors import UsageError
-from gencodec.frames import CutDetector, FrameGroup, FrameSource, TrackCoder, VideoInfo, groups
+from gencodec.frames import (
+    CutDetector,
+    FrameGroup,
+    FrameSource,
+    GroupLength,
+    TrackCoder,
+    VideoInfo,
+    groups,
+)
 from gencodec.group_coder import CodedGroup, GroupCoder
 from gencodec.interleaving import Interleaver
 from gencodec.journal import Journal
-from gencodec.lengths import GroupLength
 from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.packs.models import Generator, Models
 from gencodec.progress import Progress, Report

@@ -22,12 +22,11 @@ from gencodec.encoding import (
 )
 from gencodec.errors import UsageError
 from gencodec.execution import Execution
-from gencodec.frames import FrameGroup, FrameSource
+from gencodec.frames import FrameGroup, FrameSource, GroupLength
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
 from gencodec.gvc import Ahead, GvcSettings, Schedule, checked, fitted, own_pictures
 from gencodec.gvc_coder import CodedGvc, Fit, GvcCoder, Picture
 from gencodec.interleaving import Interleaver
-from gencodec.lengths import GroupLength
 from gencodec.look import Look, look_at
 from gencodec.packs import find_pack
 from gencodec.packs.models import Generator, Models, load_models

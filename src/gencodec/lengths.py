@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from gencodec.frames import VideoInfo
+from gencodec.frames import GroupLength, VideoInfo
 from gencodec.geometry import check_group_frames
 from gencodec.packs.models import Defaults
 
@@ -13,19 +12,6 @@ _GROUP_PIXELS = 1 << 27  # of a group by default: 129 frames of 720p, 61 of 1080
 _FEWEST_FRAMES = 17  # of a group by default, however large the frames are
 _GVC_FRAMES = 33  # of a group of gvc by default, as its source has it
 _MOST_CHANGE = 120.0  # inside a group by default; see docs/log.md, 2026-11-21
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupLength:
-    """When a group ends.
-
-    Attributes:
-        frames: at most.
-        change: sum of the changes from frame to frame, see `groups`.
-    """
-
-    frames: int
-    change: float = math.inf
 
 
 def group_length(asked: int | None, defaults: Defaults, info: VideoInfo) -> GroupLength:

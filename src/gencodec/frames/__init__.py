@@ -4,7 +4,7 @@ from gencodec.frames.colour import yuv_matrix
 from gencodec.frames.cuts import CutDetector
 from gencodec.frames.film import write_film
 from gencodec.frames.frame_sink import FrameSink
-from gencodec.frames.groups import Change, Watch, groups, unchanged
+from gencodec.frames.groups import Change, GroupLength, Watch, groups, unchanged
 from gencodec.frames.sink import open_sink
 from gencodec.frames.source import FrameSource, Limits, open_source
 from gencodec.frames.track_coder import TrackCoder
@@ -19,6 +19,7 @@ __all__ = [
     "FrameGroup",
     "FrameSink",
     "FrameSource",
+    "GroupLength",
     "Limits",
     "Pixels",
     "Plan",

@@ -28,6 +28,19 @@ class Change:
     size: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLength:
+    """When a group ends.
+
+    Attributes:
+        frames: at most.
+        change: sum of the changes from frame to frame, see `groups`.
+    """
+
+    frames: int
+    change: float = math.inf
+
+
 Watch = Callable[[Pixels, Pixels | None], Change]
 """Asked once for every frame in order, with the frame that follows it (None at the end)."""
 
