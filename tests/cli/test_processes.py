@@ -23,10 +23,12 @@ HEAVY = ("torch", "diffusers", "compressai", "av")
 
 @pytest.fixture(autouse=True, scope="module")
 def interruptible() -> Iterator[None]:
-    """Children inherit it: a run of the tests in the background ignores interrupts."""
+    """Children inherit it: a run of the tests in the background, or under nohup, ignores signals."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hung_up)
 
 
 def _start(
