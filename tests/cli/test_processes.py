@@ -23,7 +23,7 @@ HEAVY = ("torch", "diffusers", "compressai", "av")
 
 @pytest.fixture(autouse=True, scope="module")
 def interruptible() -> Iterator[None]:
-    """Children inherit it: a run of the tests in the background, or under nohup, ignores signals."""
+    """Children inherit it: tests in the background, or under nohup, ignore signals."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
