@@ -109,7 +109,11 @@ MOTION_COMPONENTS: Mapping[str, Any] = {
         "nodes": 5,
     },
     "prior": {**COMPONENTS["prior"], "channels": MOTION_CHANNELS},
-    "refiner": {**COMPONENTS["refiner"], "vace_in_channels": CHANNELS + MOTION_CHANNELS},
+    "refiner": {
+        **COMPONENTS["refiner"],
+        "residual": True,
+        "vace_in_channels": CHANNELS + MOTION_CHANNELS,
+    },
 }
 PACKS: Mapping[str, Mapping[str, Any]] = {"tiny": COMPONENTS, "tiny-motion": MOTION_COMPONENTS}
 DEFAULTS = Defaults(group_frames=9, group_frames_max=33, steps=1, tile_frames=3, tile_size=6)

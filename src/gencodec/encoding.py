@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -105,7 +106,7 @@ class Encoder:
         wanted = target.file_bytes(self._pixels * look.frames, look.seconds(info))
         if wanted is None:
             return self._write(stream, look, lambda _group, _sample: _fixed(target))
-        overhead = self._overhead(look)
+        overhead = self._overhead(look, math.ceil(look.frames / max(len(look.groups), 1)))
         carried = beside.bytes if beside and target.size is not None else 0
         budget = wanted - carried - _FILE_OVERHEAD - (len(look.groups) > 1) * _SECOND_HEADER
         plan = plan_file(look, budget, overhead, self._coder.qualities)
@@ -124,19 +125,19 @@ class Encoder:
         if wanted is None:
             return self._write(stream, look, lambda _group, _sample: _fixed(target))
         control = PipeController(wanted, _FILE_OVERHEAD + _SECOND_HEADER, self._coder.qualities)
-        overhead = self._overhead(look)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
             frames = len(group.ticks)
+            overhead = self._overhead(look, frames)
             return control.choose(lambda q: sample.at(q).size + overhead, frames, last=group.last)
 
         encoded = self._write(stream, look, choose)
         return replace(encoded, wanted_bytes=wanted * encoded.totals.frames)
 
-    def _overhead(self, look: Look) -> int:
-        """Bytes of framing a group, one a frame for the times of a variable rate."""
+    def _overhead(self, look: Look, frames: int) -> int:
+        """Bytes of framing a group of `frames`, one a frame for the times of a variable rate."""
         long = not 0 < len(look.groups) <= _SHORT  # a pipe may be
-        times = 0 if look.constant_rate else self._length.frames
+        times = 0 if look.constant_rate else frames
         return _GROUP_OVERHEAD + long * _LONG_OVERHEAD + times
 
     def _write(

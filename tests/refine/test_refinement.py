@@ -106,6 +106,25 @@ def test_the_adapter_learns_from_its_silence() -> None:
     assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in adapter)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_new_residual_model_leads_back_to_the_decoded_latents(steps: int) -> None:
+    torch.manual_seed(0)
+    model = VelocityModel({**tiny.COMPONENTS["refiner"], "residual": True}).eval()
+    assert model.gain is not None
+    decoded = torch.randn(2, tiny.CHANNELS, 2, 3, 4)
+    condition = torch.cat([decoded, torch.randn(decoded.shape)], 1)
+    for noise in (torch.zeros(decoded.shape), torch.randn(decoded.shape)):
+        levels = noise_levels(400, steps)
+        start = 0.6 * decoded + 0.4 * noise
+        with torch.no_grad():
+            assert torch.allclose(euler(model, start, levels, condition), decoded, atol=1e-5)
+    assert any(p is model.gain for p in model.adapter_parameters())
+    torch.nn.init.ones_(model.gain)
+    with torch.no_grad():
+        moved = euler(model, start, levels, condition)
+    assert float((moved - decoded).abs().mean()) > 0.01
+
+
 def test_euler_follows_a_straight_flow_exactly() -> None:
     class Straight(torch.nn.Module):
         def forward(self, x: torch.Tensor, sigma: torch.Tensor, condition: Any) -> torch.Tensor:  # noqa: ANN401

@@ -30,7 +30,10 @@ class VelocityModel(nn.Module):
 
     Args:
         config: arguments of `WanVACETransformer3DModel`, or of `WanTransformer3DModel` where there
-            are no `vace_layers`, and so no adapter.
+            are no `vace_layers`, and so no adapter. `residual` beside them: under a condition the
+            network tells how the clean latents differ from the decoded ones, times `gain`, so that
+            an adapter which has learned nothing changes nothing; a large pretrained network needs
+            no such help.
         prompt_length: vectors of the text input; zero until `set_prompt`.
     """
 
@@ -38,6 +41,8 @@ class VelocityModel(nn.Module):
 
     def __init__(self, config: dict[str, Any], *, prompt_length: int = 1) -> None:
         super().__init__()
+        config = dict(config)
+        residual = bool(config.pop("residual", False))
         self.has_adapter = "vace_layers" in config
         self.wan = (WanVACETransformer3DModel if self.has_adapter else WanTransformer3DModel)(
             **config
@@ -46,6 +51,8 @@ class VelocityModel(nn.Module):
         self.autocast: torch.dtype | None = None
         text_dim = int(self.wan.config.text_dim)
         self.register_buffer("prompt", torch.zeros(1, prompt_length, text_dim), persistent=False)
+        channels = int(self.wan.config.in_channels)
+        self.gain = nn.Parameter(torch.zeros(1, channels, 1, 1, 1)) if residual else None
         self._silence_adapter()
 
     def _silence_adapter(self) -> None:
@@ -86,7 +93,11 @@ class VelocityModel(nn.Module):
                 sigma * LEVEL_UNIT,
                 None if condition is None else self._padded(condition),
             )
-        return velocity[..., :h, :w].float()
+        velocity = velocity[..., :h, :w].float()
+        if condition is None or self.gain is None:
+            return velocity
+        decoded = condition[:, : latents.shape[1]]
+        return (latents - decoded) / sigma.view(-1, 1, 1, 1, 1) + self.gain * velocity
 
     def _forward(self, latents: Tensor, timestep: Tensor, condition: Tensor | None) -> Tensor:
         wan = self.wan
@@ -118,7 +129,8 @@ class VelocityModel(nn.Module):
 
     def adapter_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the conditioning adapter; the others are the prior's."""
-        return [p for name, p in self.wan.named_parameters() if name.startswith(ADAPTER)]
+        blocks = [p for name, p in self.wan.named_parameters() if name.startswith(ADAPTER)]
+        return blocks if self.gain is None else [*blocks, self.gain]
 
     def blocks(self) -> list[nn.Module]:
         """Return the transformer's blocks, the adapter's among them."""
@@ -129,6 +141,8 @@ class VelocityModel(nn.Module):
         device = execution.device
         self.watched = True
         self.prompt = self.prompt.to(device)
+        if self.gain is not None:
+            self.gain.data = self.gain.data.to(device)
         apply_group_offloading(
             self.wan,
             onload_device=device,

@@ -225,11 +225,11 @@ class MotionCodec(nn.Module):
             sent = symbols.detach()
             motion = vectors(sent[:, :VECTOR], state.typical(symbols))
             prediction = self.predict(torch.cat([motion, (sent[:, -1:] != 0) * 1.0], 1), state)
-        key, scaled, activity = self._key(symbols[:, VECTOR:-1], prediction, quality)
+        key, scaled, gate = self._key(symbols[:, VECTOR:-1], prediction, quality)
         frames = key.unsqueeze(2)
         if between:
             pictures = state.picture.detach(), key.detach()  # slow to differentiate, and little use
-            made = self.between(*pictures, prediction.motion, activity, quality)
+            made = self.between(*pictures, prediction.motion, gate, quality)
             frames = torch.cat([made, frames], 2)
         following = MotionState(picture=key, first=state.first, motion=prediction.motion)
         vector, reference = prediction.motion[:, :VECTOR], prediction.motion[:, VECTOR:]
@@ -238,36 +238,35 @@ class MotionCodec(nn.Module):
     def _key(
         self, coded: Tensor, prediction: Prediction, quality: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the key picture of residual symbols, the coefficients, and the activity."""
+        """Return the key picture of residual symbols, the coefficients, and the networks' gate."""
         scaled = coded * self._at(self.residual_steps, quality).exp()
         activity = torch.cat([prediction.motion, coded], 1).square().sum(1, keepdim=True)
         key = prediction.picture + F.pixel_shuffle(self.synthesis(scaled), STRIDE)
         gain = self._at(self.filter_gains, quality)
-        return key + self.filter(key, scaled, gain) * _gate(activity, key), scaled, activity
+        gate = _gate(activity, key)
+        return key + self.filter(key, scaled, gain) * gate, scaled, gate
 
     def between(
         self,
         before: Tensor,
         after: Tensor,
         motion: Tensor,
-        activity: Tensor,
+        gate: Tensor,
         quality: Tensor,
-        wanted: Sequence[int] = (1, 2, 3),
     ) -> Tensor:
-        """Make frames [b, 3, n, H, W] between two key pictures.
+        """Make the three frames [b, 3, 3, H, W] between two key pictures.
 
         Args:
             before: key picture [b, 3, H, W].
             after: the next one.
             motion: field of the later one [b, 3, h, w]; what comes from the first picture of the
                 group stays where it is.
-            activity: how much moved or was coded [b, 1, h, w].
+            gate: 0 where nothing moved or was coded [b, 1, H, W].
             quality: quality index [b].
-            wanted: which of the frames, counted from the picture before.
         """
-        gain, gate, frames = self._at(self.blend_gains, quality), _gate(activity, after), []
+        gain, frames = self._at(self.blend_gains, quality), []
         motion = motion[:, :VECTOR] * (1 - motion[:, VECTOR:])
-        for index in wanted:
+        for index in range(1, FRAMES):
             share = index / FRAMES
             moved = move(before, motion, share), move(after, motion, share - 1)
             frames.append(self.blend(*moved, index, gain, gate))
