@@ -43,7 +43,7 @@ from gencodec.decoding import Decoder
 from gencodec.encoding import Encoder
 from gencodec.execution import Execution
 from gencodec.frames import Frame, GroupLength, VideoInfo
-from gencodec.geometry import group_quality, latent_shape
+from gencodec.geometry import group_quality, latent_shape, symbol_shape
 from gencodec.gvc import GvcSettings, Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.gvc_encoding import GvcEncoder
 from gencodec.packs.models import Models, load_models
@@ -104,6 +104,13 @@ _VALID: Mapping[str, _Case] = {
 _MOTION: Mapping[str, _Case] = {
     "motion": ({"width": 64, "height": 48, "frames": 14, "cuts": [10]}, None, {}, 20, {"steps": 0}),
     "motion-odd": ({"width": 61, "height": 45, "frames": 6}, None, {}, 12, {"anchor_offset": 5}),
+    "motion-half": (
+        {"width": 75, "height": 50, "frames": 6},
+        None,
+        {},
+        9,
+        {"half_below": 10, "half_shift": 20},
+    ),
     "motion-single": ({"width": 1, "height": 1, "frames": 1}, None, {}, 50, {"noise": True}),
 }
 
@@ -252,7 +259,8 @@ def _choices(record: GroupRecord, header: Header, exact: ExactPack) -> str:
 def _symbols(record: GroupRecord, header: Header, exact: ExactPack) -> str:
     """SHA-256 of z and y of every latent frame, int16 little-endian in C order."""
     block = GnvcVdBlock.from_bytes(record.coder_block)
-    frames, *shape = latent_shape(record.frames, header.height, header.width, exact.stride)
+    latents = latent_shape(record.frames, header.height, header.width, exact.stride)
+    frames, *shape = symbol_shape(latents, half_size=block.half_size)
     quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
     decoder = GroupDecoder(
         exact.prior, exact.tables, (shape[0], shape[1]), record.payload, digest=record.digest

@@ -122,7 +122,7 @@ def test_the_vectors_cover_what_the_format_offers() -> None:
     assert {block["cache"] for block in steered} == {True, False}
     assert {0, 1} <= {group["block"]["steps"] for group in groups}
     assert {group["cut"] for group in groups} == {True, False}
-    assert {group["block"]["flags"] for group in groups} == {0, 1}
+    assert {group["block"]["flags"] for group in groups} == {0, 1, 2}
     assert any(header["width"] % 2 and header["height"] % 2 for header in headers)
     assert any(header["start_tick"] < 0 for header in headers)
     assert any(group["block"]["anchor_offset"] for group in groups)

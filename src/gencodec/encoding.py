@@ -105,16 +105,16 @@ class Encoder:
             beside.measured(look.seconds(info))
         wanted = target.file_bytes(self._pixels * look.frames, look.seconds(info))
         if wanted is None:
-            return self._write(stream, look, lambda _group, _sample: _fixed(target))
+            return self._write(stream, look, self._fixed)
         overhead = self._overhead(look, math.ceil(look.frames / max(len(look.groups), 1)))
         carried = beside.bytes if beside and target.size is not None else 0
         budget = wanted - carried - _FILE_OVERHEAD - (len(look.groups) > 1) * _SECOND_HEADER
-        plan = plan_file(look, budget, overhead, self._coder.qualities)
+        plan = plan_file(look, budget, overhead, self._coder.rungs)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
-            quality = plan.next_quality(group.index)
-            plan.spent(sample.at(quality).size + overhead)
-            return quality
+            rung = plan.next_quality(group.index)
+            plan.spent(sample.at(rung).size + overhead)
+            return rung
 
         return self._write(stream, look, choose, wanted)
 
@@ -123,13 +123,15 @@ class Encoder:
         look = pipe_look(info, target)
         wanted = target.file_bytes(self._pixels, 1 / info.frame_rate)
         if wanted is None:
-            return self._write(stream, look, lambda _group, _sample: _fixed(target))
-        control = PipeController(wanted, _FILE_OVERHEAD + _SECOND_HEADER, self._coder.qualities)
+            return self._write(stream, look, self._fixed)
+        control = PipeController(wanted, _FILE_OVERHEAD + _SECOND_HEADER, self._coder.rungs)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
             frames = len(group.ticks)
             overhead = self._overhead(look, frames)
-            return control.choose(lambda q: sample.at(q).size + overhead, frames, last=group.last)
+            return control.choose(
+                lambda rung: sample.at(rung).size + overhead, frames, last=group.last
+            )
 
         encoded = self._write(stream, look, choose)
         return replace(encoded, wanted_bytes=wanted * encoded.totals.frames)
@@ -143,16 +145,16 @@ class Encoder:
     def _write(
         self, stream: BinaryIO, look: Look, choose: Choose, wanted: float | None = None
     ) -> Encoded:
-        """Code every group at the quality `choose` returns."""
+        """Code every group at the rung that `choose` returns."""
         qualities: list[int] = []
         beside = self._interleaver
         trial = Trial(self._models, self._header(0, constant_rate=look.constant_rate))
 
         def code(group: FrameGroup, _written: Totals) -> GroupRecord:
             sample = look.samples.pop(group.index, None) or self._sample(group)
-            quality = choose(group, sample)
-            qualities.append(quality)
-            return trial.choose(_record(group, sample.at(quality)), lambda: sample.source)
+            coded = sample.at(choose(group, sample))
+            qualities.append(coded.block.quality)
+            return trial.choose(_record(group, coded), lambda: sample.source)
 
         def header(start_tick: int) -> Header:
             return self._header(start_tick, constant_rate=look.constant_rate)
@@ -176,6 +178,9 @@ class Encoder:
             quality=(min(qualities), max(qualities)),
         )
 
+    def _fixed(self, _group: FrameGroup, _sample: Sample) -> int:
+        return self._coder.rung_of(self._target.quality or 0)
+
     def _sample(self, group: FrameGroup) -> Sample:
         kept = self._journal.group(group.rgb) if self._journal else None
         return Sample(partial(self._models.transform.prepare, group.rgb), self._coder, kept)
@@ -193,10 +198,6 @@ class Encoder:
         if self._on_progress is not None:
             coded = coding_progress(totals, frames, self._pixels)
             self._on_progress(replace(coded, quality=quality))
-
-
-def _fixed(target: Target) -> int:
-    return target.quality or 0
 
 
 def pipe_look(info: VideoInfo, target: Target | None) -> Look:

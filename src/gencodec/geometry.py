@@ -15,6 +15,17 @@ def latent_shape(frames: int, height: int, width: int, stride: int) -> tuple[int
     return 1 + -(-(frames - 1) // TEMPORAL_STRIDE), -(-height // stride), -(-width // stride)
 
 
+def symbol_shape(latents: tuple[int, int, int], *, half_size: bool) -> tuple[int, int, int]:
+    """Return the (t, h, w) of a group's symbols from that of its latents.
+
+    Args:
+        latents: from `latent_shape`.
+        half_size: whether the codec saw pictures of half the width and height.
+    """
+    t, h, w = latents
+    return (t, -(-h // 2), -(-w // 2)) if half_size else latents
+
+
 def check_group_frames(frames: int, most: int) -> None:
     """Refuse a length of groups that is not 4n + 1, or more than a pack can code.
 

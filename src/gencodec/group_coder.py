@@ -10,18 +10,25 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import CODER_GNVC_VD, CODER_GVC, GnvcVdBlock, GroupRecord, Header
+from gencodec.container import (
+    CODER_GNVC_VD,
+    CODER_GVC,
+    HALF_SIZE,
+    USES_NOISE,
+    GnvcVdBlock,
+    GroupRecord,
+    Header,
+)
 from gencodec.errors import UnsupportedError
-from gencodec.geometry import group_quality
+from gencodec.geometry import group_quality, symbol_shape
 from gencodec.packs.models import Models
 from gencodec.refine import level_of_error, noise_for
 from gencodec.symbols import GroupDecoder, GroupEncoder
 from gencodec.tiles import TilePlan
-from gencodec.transform import Reconstruction, Source
+from gencodec.transform import Reconstruction, Source, enlarged
 
 Latents = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-USES_NOISE = 1  # bit of the coder block's flags: refinement starts from latents mixed with noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,24 +50,40 @@ class GroupCoder:
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self.qualities = models.exact.prior.config.qualities
+        self._qualities = models.exact.prior.config.qualities
+        self.rungs = self._qualities + models.defaults.half_shift
 
-    def encode(self, source: Source, quality: int) -> CodedGroup:
-        """Code a group, made ready by the pack's transform, at a quality index."""
+    def rung_of(self, quality: int) -> int:
+        """Return the rung that codes whole pictures at a quality index, or costs as much."""
+        return quality + self._models.defaults.half_shift
+
+    def encode(self, source: Source, rung: int) -> CodedGroup:
+        """Code a group, made ready by the pack's transform, at a rung of the ladder of rates.
+
+        The ladder goes through the quality indices of half-size pictures up to where those of
+        whole pictures cost as much and show more, and on through these.
+        """
         defaults, exact = self._models.defaults, self._models.exact
         t, h, w = source.shape[-3:]
         offset = defaults.anchor_pairs(t)
-        pair = group_quality(quality, offset, self.qualities)
-        encoder = GroupEncoder(exact.prior, exact.tables, (h, w))
-        refine = self._models.refiner is not None and quality < defaults.refine_below
+        half_size = rung < self.rung_of(defaults.half_below)
+        index = rung - (0 if half_size else defaults.half_shift)
+        pair = group_quality(index, offset, self._qualities)
+        grid = symbol_shape((t, h, w), half_size=half_size)[1:]
+        encoder = GroupEncoder(exact.prior, exact.tables, grid)
+        refine = self._models.refiner is not None and rung < self.rung_of(defaults.refine_below)
         steps = defaults.steps if refine else 0
-        coded = self._models.transform.encode(source, pair, encoder.encode_frame, shown=steps > 0)
+        coded = self._models.transform.encode(
+            source, pair, encoder.encode_frame, shown=steps > 0, half_size=half_size
+        )
+        if half_size and steps:
+            coded = enlarged(coded, (h, w))
         block = GnvcVdBlock(
-            quality=quality,
+            quality=index,
             anchor_offset=offset,
             steps=steps,
             start_level=self._start_level(coded, source) if steps else 0,
-            flags=USES_NOISE if steps and defaults.noise else 0,
+            flags=USES_NOISE * bool(steps and defaults.noise) + HALF_SIZE * half_size,
         )
         return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
 
@@ -81,17 +104,18 @@ class GroupCoder:
             FormatError: the payload does not decode to the stored digest.
         """
         block = read_block(record)
-        pair = group_quality(block.quality, block.anchor_offset, self.qualities)
-        models = self._models
+        pair = group_quality(block.quality, block.anchor_offset, self._qualities)
+        models, grid = self._models, symbol_shape(shape, half_size=block.half_size)[1:]
         decoder = GroupDecoder(
-            models.exact.prior, models.exact.tables, shape[1:], record.payload, digest=record.digest
+            models.exact.prior, models.exact.tables, grid, record.payload, digest=record.digest
         )
         symbols = [decoder.decode_frame(pair.of(t))[0] for t in range(shape[0])]
         if (
             not record.damaged
         ):  # else they are not what was written, and were asked for all the same
             decoder.finish()  # before anything is made of the symbols
-        return models.transform.decode(symbols, pair)
+        coded = models.transform.decode(symbols, pair)
+        return enlarged(coded, shape[1:]) if block.half_size else coded
 
     def refinement_steps(self, record: GroupRecord, wanted: int | None) -> int:
         """Return the steps that `refine` runs for a group, its own or those wanted instead."""
@@ -127,7 +151,7 @@ class GroupCoder:
         if count == 0 or self._models.refiner is None:
             return coded.latents
         latents, noise = self._models.transform.decoded_latents(coded), None
-        if block.flags & USES_NOISE:
+        if block.uses_noise:
             noise = noise_for(seed, record.number, latents.shape)
         return self._models.refiner.refine(
             latents,

@@ -253,7 +253,9 @@ class _PictureCoder:
     """Codes single pictures as groups of one frame, without refinement."""
 
     def __init__(self, models: Models, tiles: TilePlan) -> None:
-        plain = replace(models.defaults, anchor_offset=0.0, anchor_doubling=0.0, steps=0)
+        plain = replace(
+            models.defaults, anchor_offset=0.0, anchor_doubling=0.0, half_below=0, steps=0
+        )
         self._models = replace(models, defaults=plain)
         self._coder, self._tiles = GroupCoder(self._models), tiles
 

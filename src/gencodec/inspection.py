@@ -52,6 +52,7 @@ class GroupInfo:
     What a coder does not have is None; of a coder that is not known all of it.
 
     Attributes:
+        half_size: gnvc-vd: the codec saw pictures of half the width and height.
         quality, anchor_quality: gnvc-vd: quality indices; gvc: `quality` of the reference pictures.
         steps, start_level: of the refinement, the level only with steps; gvc: steps of the sampler.
         atoms: gvc: chosen at each coded step of each latent frame, on average.
@@ -77,6 +78,7 @@ class GroupInfo:
     atoms: float | None = None
     codebook: int | None = None
     evaluations: int | None = None
+    half_size: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +289,7 @@ def _settings(record: GroupRecord) -> dict[str, Any]:
     block = GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
     quality = group_quality(block.quality, block.anchor_offset, _QUALITIES)
     return {
+        "half_size": block.half_size,
         "quality": block.quality,
         "anchor_quality": quality.anchor,
         "steps": block.steps,

@@ -18,7 +18,7 @@ from gencodec.container import (
     named_groups,
 )
 from gencodec.errors import FormatError, LimitError, TruncatedError, UnsupportedError
-from gencodec.geometry import group_quality, latent_shape
+from gencodec.geometry import group_quality, latent_shape, symbol_shape
 from gencodec.gvc import Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.input import open_stream
 from gencodec.inspection import stream_size
@@ -164,7 +164,8 @@ class _SymbolChecker:
     ) -> int:
         """Decode a payload with its digest, made by `gnvc-vd`, and return its number of symbols."""
         exact = self._exact(pack.hex())
-        count, *shape = latent_shape(frames, header.height, header.width, exact.stride)
+        latents = latent_shape(frames, header.height, header.width, exact.stride)
+        count, *shape = symbol_shape(latents, half_size=block.half_size)
         quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
         payload, digest = coded
         decoder = GroupDecoder(

@@ -106,6 +106,7 @@ def info_record() -> dict[str, Any]:
                 "bytes": 3800,
                 "frames": 33,
                 "start": 1.1 * index,
+                "half_size": True,
                 "quality": 20,
                 "anchor_quality": 26,
                 "steps": 2,

@@ -118,9 +118,9 @@ def test_info_shows_facts_and_one_row_a_group(gencodec: Gencodec, library: Libra
     assert "1 audio opus deu 48000 2 50 800 default" in lines
     assert "pack mini abababababab, installed" in lines
     assert lines[-3:] == [
-        "group offset bytes frames start quality steps level cut",
-        "0 100 3800 33 0:00.00 20 2 0.3",
-        "1 3900 3800 33 0:01.10 20 2 0.3 cut",
+        "group offset bytes frames start quality size steps level cut",
+        "0 100 3800 33 0:00.00 20 half 2 0.3",
+        "1 3900 3800 33 0:01.10 20 half 2 0.3 cut",
     ]
     assert outcome.stderr == ""
 
@@ -142,7 +142,7 @@ def test_info_says_when_the_file_is_incomplete(gencodec: Gencodec, library: Libr
 
 
 def test_info_shows_groups_of_an_unknown_coder(gencodec: Gencodec, library: Library) -> None:
-    library.record["groups"][1] |= {"quality": None, "steps": None, "start_level": None}
+    library.record["groups"][1] |= dict.fromkeys(("half_size", "quality", "steps", "start_level"))
     library.record["pack"] |= {"name": None, "installed": False}
     library.record["sample_aspect"] = "1:1"
     lines = gencodec("info", "in.gnv").stdout.decode().splitlines()

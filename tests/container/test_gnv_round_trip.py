@@ -255,7 +255,7 @@ def test_a_full_disk_is_an_output_error_and_a_closed_pipe_is_itself(
     anchor=st.integers(-2, 13),
     steps=st.integers(0, 15),
     level=st.integers(1, 1000),
-    flags=BYTE,
+    flags=st.integers(0, 3),
 )
 def test_the_coder_block_of_gnvc_vd_takes_three_bytes_and_one_for_flags(
     quality: int, anchor: int, steps: int, level: int, flags: int

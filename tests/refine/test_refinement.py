@@ -113,15 +113,15 @@ def test_a_new_residual_model_leads_back_to_the_decoded_latents(steps: int) -> N
     assert model.gain is not None
     decoded = torch.randn(2, tiny.CHANNELS, 2, 3, 4)
     condition = torch.cat([decoded, torch.randn(decoded.shape)], 1)
-    for noise in (torch.zeros(decoded.shape), torch.randn(decoded.shape)):
-        levels = noise_levels(400, steps)
-        start = 0.6 * decoded + 0.4 * noise
-        with torch.no_grad():
+    levels = noise_levels(400, steps)
+    starts = [0.6 * decoded + 0.4 * noise for noise in (0 * decoded, torch.randn(decoded.shape))]
+    with torch.no_grad():
+        for start in starts:
             assert torch.allclose(euler(model, start, levels, condition), decoded, atol=1e-5)
     assert any(p is model.gain for p in model.adapter_parameters())
     torch.nn.init.ones_(model.gain)
     with torch.no_grad():
-        moved = euler(model, start, levels, condition)
+        moved = euler(model, starts[0], levels, condition)
     assert float((moved - decoded).abs().mean()) > 0.01
 
 

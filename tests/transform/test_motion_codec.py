@@ -95,8 +95,8 @@ def test_a_pan_costs_one_vector_and_then_none(motion_models: Models, code: Code)
     """A vector is sent relative to its neighbours, the first of a field to the field before."""
     source: Any = motion_models.transform.prepare(pan(13))
     assert source.shape == (4, 3, 5)
-    assert (source.motion[..., 1:4] == [[[8]], [[0]]]).all()
     coded = code(motion_models, source, GroupQuality(anchor=40, inter=4))
+    assert (source.found[False].motion[..., 1:4] == [[[8]], [[0]]]).all()
     fields = coded.result.features[:2].transpose(1, 0, 2, 3)
     assert (fields[1:] == [[[8]], [[0]]]).all()
     assert coded.symbols[1][:2].any(0).sum() == 1
@@ -143,8 +143,8 @@ def test_what_is_still_stays_still_bit_for_bit() -> None:
 
 def test_a_still_clip_is_shown_still(motion_models: Models) -> None:
     rgb = np.stack([tiny.picture(61, 45, 0)] * 9)
-    source: Any = motion_models.transform.prepare(rgb)
-    assert not source.motion.any()
+    stage: Any = motion_models.transform
+    assert not stage._moving(stage.prepare(rgb), half_size=False).motion.any()
     symbols = [np.zeros((C, 3, 4), np.int16) for _ in range(3)]
     symbols[0][:] = np.random.default_rng(0).integers(-9, 10, symbols[0].shape)
     shown = motion_models.transform.decode(symbols, GroupQuality(anchor=30, inter=9)).pictures

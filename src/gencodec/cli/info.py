@@ -99,7 +99,7 @@ def _colour(colour: Mapping[str, Any]) -> str:
 
 
 _START = ("group", "offset", "bytes", "frames", "start")
-_COLUMNS = (*_START, "quality", "steps", "level", "cut:")
+_COLUMNS = (*_START, "quality", "size:", "steps", "level", "cut:")
 _GVC_COLUMNS = (*_START, "atoms", "codebook", "steps", "pictures", "needs", "cut:")
 
 
@@ -152,6 +152,7 @@ def _row(group: Mapping[str, Any]) -> tuple[object, ...]:
         group["frames"],
         text.duration(group["start"]),
         _known(group["quality"]),
+        "half" if group["half_size"] else "",
         _known(group["steps"]),
         _known(group["start_level"]),
         "cut" if group["cut"] else "",

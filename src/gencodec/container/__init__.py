@@ -3,7 +3,16 @@
 Everything read here is untrusted: any bytes give a value or a `GencodecError`.
 """
 
-from gencodec.container.blocks import FLF2V, I2V, T2V, VARIANTS, GnvcVdBlock, GvcBlock
+from gencodec.container.blocks import (
+    FLF2V,
+    HALF_SIZE,
+    I2V,
+    T2V,
+    USES_NOISE,
+    VARIANTS,
+    GnvcVdBlock,
+    GvcBlock,
+)
 from gencodec.container.carried import (
     RUN_PACKETS,
     pack_about,
@@ -47,6 +56,7 @@ __all__ = [
     "CODER_GNVC_VD",
     "CODER_GVC",
     "FLF2V",
+    "HALF_SIZE",
     "I2V",
     "META",
     "PKT",
@@ -58,6 +68,7 @@ __all__ = [
     "STAT",
     "T2V",
     "TRAK",
+    "USES_NOISE",
     "VARIANTS",
     "BytesCursor",
     "Damage",

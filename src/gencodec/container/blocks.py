@@ -14,6 +14,8 @@ T2V, I2V, FLF2V = 0, 1, 2
 VARIANTS = ("t2v", "i2v", "flf2v")
 """Names of the variants of `gvc`, by number."""
 
+USES_NOISE, HALF_SIZE = 1, 2  # bits of the flags of `GnvcVdBlock`
+
 GVC_CODEBOOK_MAX = 1 << 20  # atoms of a codebook
 GVC_ATOMS_MAX = 1 << 18  # chosen atoms of a group
 
@@ -62,7 +64,19 @@ class GnvcVdBlock(CoderBlock):
     start_level: int = wire(
         "b10", 0, 1000, "1/1000", "share of noise (sigma) that refinement starts from", default=0
     )
-    flags: int = wire("u8", 0, 255, "mask", "reserved for the coder", default=0, tail=True)
+    flags: int = wire(
+        "u8", 0, USES_NOISE | HALF_SIZE, "mask", "1 noise, 2 half size", default=0, tail=True
+    )
+
+    @property
+    def uses_noise(self) -> bool:
+        """Whether refinement starts from latents mixed with noise."""
+        return bool(self.flags & USES_NOISE)
+
+    @property
+    def half_size(self) -> bool:
+        """Whether the codec saw pictures of half the width and height."""
+        return bool(self.flags & HALF_SIZE)
 
     def __post_init__(self) -> None:
         check(self)

@@ -62,6 +62,8 @@ class Defaults:
         anchor_offset: quality indices the anchor of a group of one latent is better than others.
         anchor_doubling: the same, more for each doubling of the group's latents: an error of the
             anchor stays in all of them.
+        half_below: quality indices below are rungs of pictures of half the width and height.
+        half_shift: how much better than its index such a picture is coded.
         steps: refinement steps, 0 for none.
         refine_below: groups of this quality index and above are not refined.
         noise: whether refinement starts from noise mixed into the latents.
@@ -75,6 +77,8 @@ class Defaults:
     group_frames_max: int = GROUP_FRAMES_MAX
     anchor_offset: float = 0.0
     anchor_doubling: float = 0.0
+    half_below: int = 0
+    half_shift: int = 0
     steps: int = 0
     refine_below: int = 64
     noise: bool = False
@@ -160,6 +164,7 @@ def load_models(folder: Path, execution: Execution) -> Models:
     networks = load_networks(folder, execution.dtype)
     defaults = _defaults(manifest)
     _check_fit(manifest, networks, exact)
+    _check_ladder(manifest, networks[TRANSFORM].config, defaults)
     refiner, codec = networks.get(REFINER), networks[TRANSFORM]
     autoencoder = AutoencoderStage(networks[AUTOENCODER], execution, defaults.vae_tiles)
     stage = MotionStage if isinstance(codec, MotionCodec) else LatentStage
@@ -250,6 +255,17 @@ def _check_fit(manifest: Manifest, networks: Mapping[str, Any], exact: ExactPack
     for what, (one, other) in sizes.items():
         if one != other:
             raise PackError(f"pack {manifest.name}: {what} differ: {one} and {other}")
+
+
+def _check_ladder(
+    manifest: Manifest, transform: TransformConfig | MotionCodecConfig, defaults: Defaults
+) -> None:
+    """Refuse rungs of half-size pictures that the codec cannot code."""
+    rungs, top = defaults.half_below, transform.qualities - defaults.half_shift
+    if rungs and not isinstance(transform, MotionCodecConfig):
+        raise PackError(f"pack {manifest.name}: latent codecs code no half-size pictures")
+    if not 0 <= rungs <= top:
+        raise PackError(f"pack {manifest.name}: half_below is {rungs}, must be 0 .. {top}")
 
 
 def load_networks(

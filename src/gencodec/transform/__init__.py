@@ -9,6 +9,7 @@ from gencodec.transform.motion_codec import (
     MotionState,
 )
 from gencodec.transform.motion_stage import MotionStage
+from gencodec.transform.scaling import enlarged
 from gencodec.transform.stage import LatentStage, Reconstruction, Source, Transform
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "State",
     "Transform",
     "TransformConfig",
+    "enlarged",
     "search_motion",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,26 +21,40 @@ from gencodec.transform.motion_codec import (
     Prediction,
 )
 from gencodec.transform.picture import STRIDE
+from gencodec.transform.scaling import halved
 from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MotionSource:
+class MovingFrames:
     """Frames [T, H, W, 3], and the motion [t - 1, 2, h, w] of each block of four, in pixels."""
 
     rgb: NDArray[np.uint8]
     motion: NDArray[np.int16]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionSource:
+    """Frames [T, H, W, 3] of a group, and what was found of them so far.
+
+    Attributes:
+        rgb: the frames.
+        found: by whether the codec sees them at half their size.
+    """
+
+    rgb: NDArray[np.uint8]
+    found: dict[bool, MovingFrames] = field(default_factory=dict)
+
     @property
     def shape(self) -> tuple[int, ...]:
-        """Latent frames, rows and columns."""
-        fields, _, height, width = self.motion.shape
-        return fields + 1, height, width
+        """Latent frames, rows and columns, at full size."""
+        frames, height, width, _ = self.rgb.shape
+        return latent_shape(frames, height, width, STRIDE)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
-        return self.rgb.nbytes + self.motion.nbytes
+        """Bytes held, when all is found."""
+        return self.rgb.nbytes * 5 // 4
 
 
 class MotionStage:
@@ -60,9 +74,18 @@ class MotionStage:
         self._codec = codec.to(execution.device).eval()
         self._execution = execution
 
-    @torch.inference_mode()
     def prepare(self, rgb: NDArray[np.uint8]) -> MotionSource:
-        """Find the motion of a group's frames [T, H, W, 3]."""
+        """Take a group's frames [T, H, W, 3]; their motion is searched when it is wanted."""
+        return MotionSource(rgb=rgb)
+
+    def _moving(self, source: MotionSource, *, half_size: bool) -> MovingFrames:
+        """Return a group's frames as the codec sees them, and their motion, searched once."""
+        if half_size not in source.found:
+            rgb = halved(source.rgb) if half_size else source.rgb
+            source.found[half_size] = MovingFrames(rgb=rgb, motion=self._search(rgb))
+        return source.found[half_size]
+
+    def _search(self, rgb: NDArray[np.uint8]) -> NDArray[np.int16]:
         t, h, w = latent_shape(len(rgb), rgb.shape[1], rgb.shape[2], STRIDE)
         motion = np.zeros((t - 1, 2, h, w), np.int16)
         for index in range(1, t):
@@ -70,7 +93,7 @@ class MotionStage:
                 before = self._block(rgb, index - 1)[:, :, -1]
                 found = search_motion(before, self._block(rgb, index))
             motion[index - 1] = found[0].cpu().numpy()
-        return MotionSource(rgb=rgb, motion=motion)
+        return motion
 
     @torch.inference_mode()
     def encode(
@@ -80,6 +103,7 @@ class MotionStage:
         write: WriteFrame,
         *,
         shown: bool = True,
+        half_size: bool = False,
     ) -> Reconstruction:
         """Code a group in a closed loop.
 
@@ -89,13 +113,15 @@ class MotionStage:
             write: called once a latent frame with symbols [c, h, w], hyper symbols [cz, hz, wz]
                 and the quality index; returns the symbols as the decoder will see them.
             shown: make pictures, too; a closed loop needs a quarter of them.
+            half_size: code the frames at half their width and height; so is what comes back.
         """
+        moving = self._moving(source, half_size=half_size)
 
         def symbols(t: int, state: MotionState) -> tuple[Tensor, Prediction | None]:
-            index, frames = self._quality(quality.of(t)), self._block(source.rgb, t)
+            index, frames = self._quality(quality.of(t)), self._block(moving.rgb, t)
             prediction = None
             if t:
-                found = self._tensor(source.motion[t - 1])
+                found = self._tensor(moving.motion[t - 1])
                 motion = self._codec.choose_motion(frames, found, state, index)
                 prediction = self._codec.predict(motion, state)
             raw = self._codec.analyse(frames, prediction, state, index)
@@ -106,7 +132,7 @@ class MotionStage:
                 prediction = None  # perhaps not that of the decoder
             return self._tensor(received), prediction
 
-        return self._run(len(source.motion) + 1, quality, symbols, shown=shown)
+        return self._run(len(moving.motion) + 1, quality, symbols, shown=shown)
 
     @torch.inference_mode()
     def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:

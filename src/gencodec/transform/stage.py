@@ -54,8 +54,18 @@ class Transform(Protocol):
         write: WriteFrame,
         *,
         shown: bool = True,
+        half_size: bool = False,
     ) -> Reconstruction:
-        """Code what `prepare` returned; `shown`: the latents or pictures of the result are used."""
+        """Code what `prepare` returned.
+
+        Args:
+            source: from `prepare`.
+            quality: quality indices of its latent frames.
+            write: takes symbols.
+            shown: the latents or pictures of the result are used.
+            half_size: code frames at half their width and height, and return them so; of motion
+                codecs alone.
+        """
 
     def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
         """Rebuild a group from its symbols."""
@@ -105,6 +115,7 @@ class LatentStage:
         write: WriteFrame,
         *,
         shown: bool = True,
+        half_size: bool = False,
     ) -> Reconstruction:
         """Code normalised latents [c, t, h, w] in a closed loop.
 
@@ -114,8 +125,11 @@ class LatentStage:
             write: called once a latent frame with symbols [c, h, w], hyper symbols [cz, hz, wz]
                 and the quality index; returns the symbols as the decoder will see them.
             shown: the result is used; here it costs nothing.
+            half_size: has no meaning for latents.
         """
         del shown
+        if half_size:
+            raise ValueError("a latent codec codes no frames at half their size")
         source = torch.from_numpy(latents).to(self._device)
 
         def symbols(t: int, state: State) -> Tensor:
