@@ -117,6 +117,7 @@ def _mini() -> Recipe:
         "network_encoder": False,
     }
     refiner = {
+        "residual": True,
         "patch_size": [1, 1, 1],
         "num_attention_heads": 4,
         "attention_head_dim": 64,
@@ -173,7 +174,7 @@ def _mini() -> Recipe:
                 shape=CropShape(frames=17, size=256), batch=2, learning_rate=3e-4
             ),
             "pixels": StageSettings(
-                shape=CropShape(frames=9, size=128), batch=1, learning_rate=3e-4
+                shape=CropShape(frames=33, size=320), batch=1, learning_rate=6e-4
             ),
         },
         counted=CropShape(frames=17, size=256),

@@ -6,9 +6,9 @@
     motion        motion codec: rate + distortion of the frames after them
     flow          the transformer as a prior: flow matching on clean latents, all noise levels
     adapter       stage I: flow from decoded to clean latents, adapter only, backbone frozen
-    pixels        stage II: pixels and LPIPS through adapter and autoencoder's decoder
 
-Stages of packs that build on published networks are in `joint.py`.
+Stage II, which ends the order, is in `pixels.py`; the stages of packs that build on published
+networks are in `joint.py`.
 
 Source: GNVC-VD, arXiv 2512.05016 (losses of stages I and II); VoRTeC, arXiv 2609.02291 (the start
 level).
@@ -117,13 +117,13 @@ class AutoencoderTraining:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         network = bench.autoencoder
-        fixed = [] if network.network_encoder else _analysis(network)
-        train_only(bench, _without(network.parameters(), fixed))
+        fixed = [] if network.network_encoder else analysis_of(network)
+        train_only(bench, without(network.parameters(), fixed))
         self.trained = nn.ModuleDict({"autoencoder": network})
 
     def rates(self) -> list[Rate]:
         """The linear path moves at a tenth of the rate; alone, its analysis stays as it is."""
-        return _autoencoder_rates(self._bench.autoencoder)
+        return autoencoder_rates(self._bench.autoencoder)
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Picture loss of reconstructed frames."""
@@ -249,7 +249,7 @@ class FlowTraining:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         adapter = bench.refiner.adapter_parameters()
-        train_only(bench, _without(bench.refiner.parameters(), adapter))
+        train_only(bench, without(bench.refiner.parameters(), adapter))
         self.trained = nn.ModuleDict({"refiner": bench.refiner})
 
     def rates(self) -> list[Rate]:
@@ -307,53 +307,13 @@ class AdapterTraining:
         return error, {"base": base, "gain": 1 - float(error.detach()) / base}
 
 
-class PixelTraining:
-    """Stage II: frames decoded from coded latents, with and without refinement."""
-
-    name = "pixels"
-
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
-        decoder = _without(bench.autoencoder.parameters(), _analysis(bench.autoencoder))
-        train_only(bench, [*decoder, *bench.refiner.adapter_parameters()])
-        self.trained = nn.ModuleDict({"autoencoder": bench.autoencoder, "refiner": bench.refiner})
-
-    def rates(self) -> list[Rate]:
-        """Decoder and adapter; the analysis that the codec was trained on stays."""
-        adapter = self._bench.refiner.adapter_parameters()
-        return [*_autoencoder_rates(self._bench.autoencoder), Rate(adapter, 0.3)]
-
-    def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
-        """Picture loss of decoded frames; clean latents now and then keep the upper end."""
-        bench = self._bench
-        with torch.no_grad():
-            clean = bench.autoencoder.encode(frames)
-            quality = random_quality(len(frames), bench.codec.config.qualities, frames.device)
-            coded = coded_clip(bench.codec, bench.autoencoder, frames, quality)
-        decoded = coded.latents
-        base = 0.6 if coded.pictures is None else 0  # a motion codec shows its own pictures
-        kind = random.choices(("clean", "base", "refined"), (0.15, base, 0.25))[0]  # noqa: S311
-        latents, pictures = (clean, None) if kind == "clean" else (decoded, coded.pictures)
-        if kind == "refined":
-            first = start_level(decoded, clean)
-            start = (1 - first) * decoded
-            condition = torch.cat([decoded, coded.features], 1)
-            latents = start - first * bench.refiner(start, first.flatten(), condition)
-        loss, numbers = bench.picture_loss(
-            bench.autoencoder.decode(latents, pictures), frames, kind
-        )
-        if kind == "refined":
-            loss = loss + 0.05 * (latents - clean).square().mean()
-        return loss, numbers
-
-
 def start_level(decoded: Tensor, clean: Tensor) -> Tensor:
     """Return the start level [b, 1, 1, 1, 1] whose noise is as strong as the codec's error."""
     rms = (decoded - clean).square().mean((1, 2, 3, 4), keepdim=True).sqrt()
     return (rms / (1 + rms)).clamp(min=1e-3)
 
 
-def _analysis(autoencoder: Autoencoder) -> list[nn.Parameter]:
+def analysis_of(autoencoder: Autoencoder) -> list[nn.Parameter]:
     """Return the parameters that make latents."""
     modules: list[nn.Module | None] = [autoencoder.wan.encoder, autoencoder.wan.quant_conv]
     if autoencoder.linear is not None:
@@ -361,16 +321,18 @@ def _analysis(autoencoder: Autoencoder) -> list[nn.Parameter]:
     return [p for module in modules if module is not None for p in module.parameters()]
 
 
-def _autoencoder_rates(autoencoder: Autoencoder) -> list[Rate]:
+def autoencoder_rates(autoencoder: Autoencoder) -> list[Rate]:
+    """Return how an autoencoder trains: its linear path slowly."""
     linear = [] if autoencoder.linear is None else list(autoencoder.linear.parameters())
-    fast = _trainable(_without(autoencoder.parameters(), linear))
+    fast = _trainable(without(autoencoder.parameters(), linear))
     slow = _trainable(linear)
     return [Rate(fast), Rate(slow, 0.1)] if slow else [Rate(fast)]
 
 
-def _without(
+def without(
     parameters: Iterable[nn.Parameter], others: Iterable[nn.Parameter]
 ) -> list[nn.Parameter]:
+    """Return the parameters that are not among `others`."""
     known = {id(p) for p in others}
     return [p for p in parameters if id(p) not in known]
 

@@ -29,7 +29,8 @@ from gencodec.training.export import export_pack
 from gencodec.training.joint import AlignTraining, FinetuneTraining
 from gencodec.training.linear import fit_linear_path, fit_motion_codec
 from gencodec.training.loop import Budget, Run, run_stage
-from gencodec.training.perceptual import Lpips
+from gencodec.training.perceptual import Lpips, Vgg
+from gencodec.training.pixels import PixelTraining
 from gencodec.training.processes import Processes, local_device, whole
 from gencodec.training.recipe import RECIPES, Recipe
 from gencodec.training.stages import (
@@ -39,7 +40,6 @@ from gencodec.training.stages import (
     LatentCodecTraining,
     MotionTraining,
     PictureTraining,
-    PixelTraining,
 )
 from gencodec.training.workbench import Workbench
 from gencodec.transform import LatentCodec
@@ -264,6 +264,7 @@ def _workbench(
         entropy=EntropyModel(PriorConfig(**components[PRIOR])),
         refiner=networks["refiner"],
         lpips=None if metrics is None else Lpips(metrics / _LPIPS_FILE).to(device),
+        vgg=None if metrics is None else Vgg.find(metrics),
         base=base,
     )
     if run is not None:

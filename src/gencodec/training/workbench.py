@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencodec.latents import Autoencoder
@@ -15,12 +16,16 @@ from gencodec.refine import VelocityModel
 from gencodec.training.base import adapter_of
 from gencodec.training.coding import Codec, Step
 from gencodec.training.entropy import EntropyModel
-from gencodec.training.perceptual import Lpips
+from gencodec.training.perceptual import Lpips, Vgg, varied
 from gencodec.training.processes import own_rows, whole_batch
 from gencodec.training.recipe import Refinement
+from gencodec.transform.motion import LUMA
 
 _PERCEPTUAL = 0.5  # LPIPS against mean absolute error of pixels in -1..1
-_FLICKER = 0.5  # error of the change from frame to frame, likewise
+_SECOND = 0.3  # the same beside VGG
+_LPIPS_VGG, _DISTS = 0.8, 1.0  # likewise, each in half of the steps
+_FLICKER = 0.7  # error of the change from frame to frame, likewise
+_DETAIL = 0.1  # error of the strength of detail, likewise
 _PART = 128  # pixels a side that LPIPS sees of a frame
 
 
@@ -31,6 +36,7 @@ class Workbench:
     Attributes:
         autoencoder, codec, entropy, refiner: the networks.
         lpips: perceptual loss, if there are weights for it.
+        vgg: another, if there are weights for it.
         base: folder of the pack whose autoencoder and transformer stay as they are.
         refinement: how the sampler is trained.
     """
@@ -40,6 +46,7 @@ class Workbench:
     entropy: EntropyModel
     refiner: VelocityModel
     lpips: Lpips | None
+    vgg: Vgg | None = None
     base: Path | None = None
     refinement: Refinement = field(default_factory=Refinement)
 
@@ -67,20 +74,50 @@ class Workbench:
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of clips [b, 3, T, H, W] in -1..1, and its parts for the log.
 
-        Mean absolute error of pixels, the same of their change from frame to frame (flicker), and
-        LPIPS of the first and one other frame.
+        Mean absolute error of pixels, the same of their change from frame to frame (flicker), the
+        strength of detail, and what networks say of the first and one other frame.
         """
         error = (made - true).abs().mean()
         change = (made.diff(dim=2) - true.diff(dim=2)).abs().mean()
-        loss = error + _FLICKER * change
         numbers = {f"{kind}_l1": float(error.detach()), f"{kind}_flicker": float(change.detach())}
-        if self.lpips is not None:
-            picks = [0, random.randrange(made.shape[2])]  # noqa: S311 - which frames, not a secret
-            pictures = [x[:, :, picks].transpose(1, 2).flatten(0, 1) for x in (made, true)]
-            perceptual = self.lpips(*pictures).mean()
-            loss = loss + _PERCEPTUAL * perceptual
-            numbers[f"{kind}_lpips"] = float(perceptual.detach())
+        picks = [0, random.randrange(made.shape[2])]  # noqa: S311 - which frames, not a secret
+        pictures = [x[:, :, picks].transpose(1, 2).flatten(0, 1) for x in (made, true)]
+        loss = error + _FLICKER * change + _DETAIL * detail_error(*pictures)
+        for name, worth, judge in self._judges():
+            perceived = judge(*pictures)
+            loss = loss + worth * perceived
+            numbers[f"{kind}_{name}"] = float(perceived.detach())
         return loss, numbers
+
+    def _judges(self) -> Iterator[tuple[str, float, Callable[[Tensor, Tensor], Tensor]]]:
+        """Yield networks that see this step's pictures: name, worth, mean distance."""
+        lpips, vgg = self.lpips, self.vgg
+        if lpips is not None:
+            worth = _PERCEPTUAL if vgg is None else _SECOND
+            yield "lpips", worth, lambda made, true: lpips(*varied(made, true)).mean()
+        if vgg is not None and random.random() < 0.5:  # noqa: S311
+            yield "lpips_vgg", _LPIPS_VGG, vgg.lpips
+        elif vgg is not None:
+            yield "dists", _DISTS, vgg.dists
+
+
+def detail_error(made: Tensor, true: Tensor) -> Tensor:
+    """Return how the strength of detail of pictures [n, 3, H, W] differs, in three octaves."""
+    luma = made.new_tensor(LUMA).view(1, 3, 1, 1)
+    a, b = ((x * luma).sum(1, keepdim=True) for x in (made, true))
+    total = made.new_zeros(())
+    for _ in range(3):
+        strengths = [_strength(x) for x in (a, b)]
+        total = total + (strengths[0] - strengths[1]).abs().mean()
+        a, b = (F.avg_pool2d(x, 2) for x in (a, b))
+    return total
+
+
+def _strength(luma: Tensor) -> Tensor:
+    """Return the local strength of the finest detail of [n, 1, H, W]."""
+    detail = luma - F.avg_pool2d(luma, 3, 1, 1, count_include_pad=False)
+    window = min(8, *luma.shape[2:])
+    return (F.avg_pool2d(detail.square(), window, max(1, window // 2)) + 1e-5).sqrt()
 
 
 def train_only(bench: Workbench, trained: Iterable[nn.Parameter]) -> None:

@@ -1,0 +1,150 @@
+"""Stage II: adapter and autoencoder's decoder learn on pixels what decoded groups should look like.
+
+Packs with a motion codec learn to restore pictures of half the size, as the lowest rates have them.
+Coding takes longer than a step, so that coded clips are kept for a while and seen more than once.
+
+Source: GNVC-VD, arXiv 2512.05016, section 3.4; VoRTeC, arXiv 2609.02291 (the start level).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gencodec.geometry import TEMPORAL_STRIDE
+from gencodec.training.coding import coded_clip
+from gencodec.training.loop import Rate
+from gencodec.training.stages import analysis_of, autoencoder_rates, start_level, without
+from gencodec.training.workbench import Workbench, random_quality, train_only
+from gencodec.transform import MotionCodec
+
+_KEPT = 100  # coded clips
+_FRESH = 0.25  # share of steps that code another
+_LATENTS, _SIDE = 3, 128  # of the part of a clip that a step sees: latent frames, pixels
+_QUALITIES = (8, 46)  # of half-size pictures, as far as whole ones cost more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clip:
+    """A clip [1, 3, T, H, W], its pictures at half size, and their features [1, f, t, h, w]."""
+
+    frames: Tensor
+    pictures: Tensor
+    features: Tensor
+
+
+class PixelTraining:
+    """Decoder and adapter; the analysis that the codec was trained on stays."""
+
+    name = "pixels"
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._clips: list[_Clip] = []
+        decoder = without(bench.autoencoder.parameters(), analysis_of(bench.autoencoder))
+        train_only(bench, [*decoder, *bench.refiner.adapter_parameters()])
+        self.trained = nn.ModuleDict({"autoencoder": bench.autoencoder, "refiner": bench.refiner})
+
+    def rates(self) -> list[Rate]:
+        """Matrices by Muon, what the adapter adds fast, the linear path slowly."""
+        gain = self._bench.refiner.gain
+        known = [] if gain is None else [gain]
+        adapter = without(self._bench.refiner.adapter_parameters(), known)
+        networks = [*autoencoder_rates(self._bench.autoencoder), Rate(adapter)]
+        inner = [p for p in self._bench.autoencoder.wan.decoder.parameters() if p.ndim > 3]
+        matrices = [p for p in (*inner, *adapter) if _is_matrix(p)]
+        others = [Rate(without(rate.parameters, matrices), rate.factor) for rate in networks]
+        return [Rate(matrices, 13.0, muon=True), *others, Rate(known, 7.0)]
+
+    def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Picture loss of refined frames; latent codecs now and then see clean latents."""
+        if isinstance(self._bench.codec, MotionCodec):
+            return self._restored(frames)
+        return self._decoded(frames)
+
+    def _restored(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Frames refined from pictures of half their size."""
+        if not self._clips or random.random() < _FRESH:  # noqa: S311 - which clip, not a secret
+            self._clips = [*self._clips[-_KEPT + 1 :], self._coded(frames[:1])]
+        true, pictures, features = self._part(random.choice(self._clips))  # noqa: S311
+        autoencoder = self._bench.autoencoder
+        with torch.no_grad():
+            decoded, clean = autoencoder.encode(pictures), autoencoder.encode(true)
+        latents = self._refined(decoded, clean, features)
+        return self._bench.picture_loss(autoencoder.decode(latents, pictures), true, "refined")
+
+    @torch.no_grad()
+    def _coded(self, frames: Tensor) -> _Clip:
+        """Code a clip at half its size."""
+        t = frames.shape[2]
+        half = F.avg_pool2d(frames[0].transpose(0, 1), 2)
+        quality = torch.randint(*_QUALITIES, (1,), device=frames.device)
+        small = half.transpose(0, 1)[None]
+        coded = coded_clip(self._bench.codec, self._bench.autoencoder, small, quality)
+        if coded.pictures is None:
+            raise TypeError("a motion codec rebuilds pictures")
+        return _Clip(
+            frames=_bytes(frames),
+            pictures=_bytes(coded.pictures[:, :, :t]),
+            features=coded.features,
+        )
+
+    def _part(self, clip: _Clip) -> tuple[Tensor, Tensor, Tensor]:
+        """Return frames, enlarged pictures and features of a random part of a clip."""
+        stride = self._bench.autoencoder.stride
+        t, h, w = clip.features.shape[2:]
+        side = _SIDE // (2 * stride)
+        start, top, left = (
+            random.randrange(max(1, length - span + 1))  # noqa: S311
+            for length, span in ((t, _LATENTS), (h, side), (w, side))
+        )
+        time = slice(TEMPORAL_STRIDE * start, TEMPORAL_STRIDE * (start + _LATENTS - 1) + 1)
+        rows, columns = slice(top, top + side), slice(left, left + side)
+
+        def pixels(frames: Tensor, block: int) -> Tensor:
+            y, x = (slice(s.start * block, s.stop * block) for s in (rows, columns))
+            return frames[:, :, time, y, x].float() / 127.5 - 1
+
+        small = pixels(clip.pictures, stride)[0].transpose(0, 1)
+        large = F.interpolate(small, scale_factor=2, mode="bicubic", align_corners=False)
+        large = (large.clamp(-1, 1) * 127.5).round() / 127.5
+        features = clip.features[:, :, start : start + _LATENTS, rows, columns]
+        features = features.repeat_interleave(2, 3).repeat_interleave(2, 4)
+        return pixels(clip.frames, 2 * stride), large.transpose(0, 1)[None], features
+
+    def _refined(self, decoded: Tensor, clean: Tensor, features: Tensor) -> Tensor:
+        """Return latents after one step from decoded ones."""
+        level = start_level(decoded, clean)
+        start = (1 - level) * decoded
+        velocity = self._bench.refiner(start, level.flatten(), torch.cat([decoded, features], 1))
+        return start - level * velocity
+
+    def _decoded(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Frames of a latent codec: from clean, decoded or refined latents."""
+        bench = self._bench
+        with torch.no_grad():
+            clean = bench.autoencoder.encode(frames)
+            quality = random_quality(len(frames), bench.codec.config.qualities, frames.device)
+            coded = coded_clip(bench.codec, bench.autoencoder, frames, quality)
+        kind = random.choices(("clean", "base", "refined"), (0.15, 0.6, 0.25))[0]  # noqa: S311
+        latents = clean if kind == "clean" else coded.latents
+        if kind == "refined":
+            latents = self._refined(coded.latents, clean, coded.features)
+        loss, numbers = bench.picture_loss(bench.autoencoder.decode(latents), frames, kind)
+        if kind == "refined":
+            loss = loss + 0.05 * (latents - clean).square().mean()
+        return loss, numbers
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """Whether a parameter mixes enough features for Muon."""
+    return parameter.ndim >= 2 and min(len(parameter), parameter[0].numel()) >= 32
+
+
+def _bytes(frames: Tensor) -> Tensor:
+    return ((frames + 1) * 127.5).round().clamp(0, 255).byte()
