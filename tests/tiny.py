@@ -95,6 +95,13 @@ MOTION_COMPONENTS: Mapping[str, Any] = {
             "out_channels": 48,
         },
         "linear": {**COMPONENTS["autoencoder"]["linear"], "stride": MOTION_STRIDE},
+        "restorer": {
+            "fine_width": 6,
+            "fine_depths": [1, 1],
+            "coarse_width": 8,
+            "coarse_depth": 1,
+            "stride": MOTION_STRIDE,
+        },
     },
     "transform": {
         "kind": "motion",
@@ -128,6 +135,8 @@ def write_pack(folder: Path, name: str = "tiny", defaults: Defaults = DEFAULTS) 
         fill(network, part)
     with torch.no_grad():
         networks["autoencoder"].wan.decoder.conv_out.weight.mul_(1 / 64)
+        if networks["autoencoder"].restorer is not None:
+            networks["autoencoder"].restorer.pixels.weight.mul_(1 / 64)
     set_linear_path(networks["autoencoder"].linear)
     set_codec(networks["transform"])
     for part, network in networks.items():

@@ -179,7 +179,7 @@ def test_the_minutes_are_an_end_too(train: Train) -> None:
         ("tiny", "adapter", "refiner.wan.vace_blocks", "refiner.wan.blocks"),
         ("tiny-motion", "adapter", "refiner.wan.vace_blocks", "codec"),
         ("tiny", "pixels", "autoencoder.wan.decoder", "codec"),
-        ("tiny-motion", "pixels", "autoencoder.wan.decoder", "codec"),
+        ("tiny-motion", "pixels", "autoencoder.restorer", "autoencoder.wan"),
     ],
     indirect=["kind"],
 )

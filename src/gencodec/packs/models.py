@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from gencodec.errors import PackError
 from gencodec.execution import Execution, without_weights
 from gencodec.geometry import ANCHOR_PAIRS
-from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig
+from gencodec.latents import Autoencoder, AutoencoderStage, LinearConfig, RestorerConfig
 from gencodec.packs.manifest import GROUP_FRAMES_MAX, Manifest, check_files, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.packs.prompt import read_prompt
@@ -62,8 +62,10 @@ class Defaults:
         anchor_offset: quality indices the anchor of a group of one latent is better than others.
         anchor_doubling: the same, more for each doubling of the group's latents: an error of the
             anchor stays in all of them.
-        half_below: quality indices below are rungs of pictures of half the width and height.
-        half_shift: how much better than its index such a picture is coded.
+        half_below: quality index from which on whole pictures are coded; below, and where they
+            would cost more than the lowest index, pictures of half the width and height.
+        half_shift: by how many indices half-size pictures are better at equal bytes; with both 0
+            there are none.
         steps: refinement steps, 0 for none.
         refine_below: groups of this quality index and above are not refined.
         noise: whether refinement starts from noise mixed into the latents.
@@ -310,15 +312,21 @@ def build_networks(
     """
     networks: dict[str, nn.Module] = {}
     if AUTOENCODER in parts:
-        linear = components[AUTOENCODER].get("linear")
-        networks[AUTOENCODER] = Autoencoder(
-            components[AUTOENCODER]["wan"], None if linear is None else LinearConfig(**linear)
-        )
+        networks[AUTOENCODER] = _build_autoencoder(components[AUTOENCODER])
     if TRANSFORM in parts:
         networks[TRANSFORM] = build_codec(components[TRANSFORM])
     if REFINER in parts and REFINER in components:
         networks[REFINER] = _build_refiner(components, empty=empty)
     return networks
+
+
+def _build_autoencoder(component: Mapping[str, Any]) -> Autoencoder:
+    linear, restorer = component.get("linear"), component.get("restorer")
+    return Autoencoder(
+        component["wan"],
+        None if linear is None else LinearConfig(**linear),
+        None if restorer is None else RestorerConfig(**restorer),
+    )
 
 
 def _build_refiner(components: Mapping[str, Any], *, empty: bool) -> VelocityModel:

@@ -217,6 +217,8 @@ _NUMBERS = (
     "refine_below",
     "anchor_offset",
     "anchor_doubling",
+    "half_below",
+    "half_shift",
     "tile_frames",
     "tile_size",
     "tile_overlap",

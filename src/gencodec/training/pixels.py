@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.training.coding import coded_clip
 from gencodec.training.loop import Rate
-from gencodec.training.stages import analysis_of, autoencoder_rates, start_level, without
+from gencodec.training.stages import analysis_of, start_level, without
 from gencodec.training.workbench import Workbench, random_quality, train_only
 from gencodec.transform import MotionCodec
 
@@ -46,8 +46,7 @@ class PixelTraining:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._clips: list[_Clip] = []
-        decoder = without(bench.autoencoder.parameters(), analysis_of(bench.autoencoder))
-        train_only(bench, [*decoder, *bench.refiner.adapter_parameters()])
+        train_only(bench, [*self._decoder(), *bench.refiner.adapter_parameters()])
         self.trained = nn.ModuleDict({"autoencoder": bench.autoencoder, "refiner": bench.refiner})
 
     def rates(self) -> list[Rate]:
@@ -55,11 +54,20 @@ class PixelTraining:
         gain = self._bench.refiner.gain
         known = [] if gain is None else [gain]
         adapter = without(self._bench.refiner.adapter_parameters(), known)
-        networks = [*autoencoder_rates(self._bench.autoencoder), Rate(adapter)]
-        inner = [p for p in self._bench.autoencoder.wan.decoder.parameters() if p.ndim > 3]
-        matrices = [p for p in (*inner, *adapter) if _is_matrix(p)]
-        others = [Rate(without(rate.parameters, matrices), rate.factor) for rate in networks]
-        return [Rate(matrices, 13.0, muon=True), *others, Rate(known, 7.0)]
+        linear = self._bench.autoencoder.linear
+        slow = [] if linear is None else list(linear.parameters())
+        networks = [*without(self._decoder(), slow), *adapter]
+        matrices = [p for p in networks if _is_matrix(p)]
+        slow = [p for p in slow if p.requires_grad]
+        others = without(networks, matrices)
+        return [Rate(matrices, 7.5, muon=True), Rate(others), Rate(slow, 0.1), Rate(known, 5.0)]
+
+    def _decoder(self) -> list[nn.Parameter]:
+        """Return the parameters that make frames: of the restorer, if there is one."""
+        autoencoder = self._bench.autoencoder
+        if autoencoder.restorer is not None:
+            return list(autoencoder.restorer.parameters())
+        return without(autoencoder.parameters(), analysis_of(autoencoder))
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Picture loss of refined frames; latent codecs now and then see clean latents."""
@@ -142,8 +150,8 @@ class PixelTraining:
 
 
 def _is_matrix(parameter: nn.Parameter) -> bool:
-    """Whether a parameter mixes enough features for Muon."""
-    return parameter.ndim >= 2 and min(len(parameter), parameter[0].numel()) >= 32
+    """Whether a parameter mixes enough features for Muon; depthwise kernels do not."""
+    return parameter.ndim >= 2 and min(parameter.shape[:2]) >= 32
 
 
 def _bytes(frames: Tensor) -> Tensor:

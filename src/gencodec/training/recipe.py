@@ -152,7 +152,7 @@ def _mini() -> Recipe:
         licence="Apache-2.0 for the code; weights for research only, see trained_on",
         channels=channels,
         components={
-            "autoencoder": {"wan": wan, "linear": linear},
+            "autoencoder": {"wan": wan, "linear": linear, "restorer": {}},
             "transform": transform,
             "prior": {"channels": channels, "hidden": 96, "hyper_channels": 8, "split": 16},
             "refiner": refiner,
@@ -174,7 +174,7 @@ def _mini() -> Recipe:
                 shape=CropShape(frames=17, size=256), batch=2, learning_rate=3e-4
             ),
             "pixels": StageSettings(
-                shape=CropShape(frames=33, size=320), batch=1, learning_rate=6e-4
+                shape=CropShape(frames=33, size=320), batch=1, learning_rate=4e-4
             ),
         },
         counted=CropShape(frames=17, size=256),

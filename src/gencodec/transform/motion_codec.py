@@ -28,7 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gencodec.transform.latent_codec import ANCHOR, INTER, Block, HyperAnalysis
+from gencodec.layers import Block
+from gencodec.transform.latent_codec import ANCHOR, INTER, HyperAnalysis
 from gencodec.transform.motion import FRAMES, move, predict
 from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gencodec.transform.latent_codec import Block
+from gencodec.layers import Block
 
 STRIDE = 16
 
