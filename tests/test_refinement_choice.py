@@ -133,6 +133,19 @@ def test_the_motion_codec_is_compared_with_its_source(
     assert {block.steps for block in blocks(out)} == {0}
 
 
+def test_a_group_of_half_size_stays_one_without_refinement(
+    clip_file: Path, motion_folder: Path, tmp_path: Path, harm: None
+) -> None:
+    out = tmp_path / "out.gnv"
+    ladder = {**SEARCH, "half_below": 30, "half_shift": 10, "noise": True}
+    gencodec.encode(
+        clip_file, out, target=gencodec.Target(quality=20), pack=motion_folder, defaults=ladder
+    )
+    assert {(block.steps, block.half_size, block.uses_noise) for block in blocks(out)} == {
+        (0, True, False)
+    }
+
+
 def test_the_distance_sees_blur_and_flicker() -> None:
     sharp = np.stack(tiny.clip(64, 48, 5))
     blurred = sharp.copy()

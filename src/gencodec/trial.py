@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import GnvcVdBlock, GroupRecord, Header
+from gencodec.container import USES_NOISE, GnvcVdBlock, GroupRecord, Header
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
 from gencodec.group_coder import GroupCoder, Pixels, read_block, tile_plan, vae_tiles
 from gencodec.packs.models import Models
@@ -87,7 +87,7 @@ class Trial:
 
 def _candidates(block: GnvcVdBlock) -> Iterator[GnvcVdBlock]:
     """Yield the block without refinement, then with few to as many steps as it has."""
-    yield replace(block, steps=0, start_level=0, flags=0)
+    yield replace(block, steps=0, start_level=0, flags=block.flags & ~USES_NOISE)
     levels = {min(_LEVEL_MAX, max(1, round(block.start_level * share))) for share in _LEVELS}
     for steps in sorted({*(s for s in _STEPS if s < block.steps), block.steps}):
         for level in sorted(levels):
