@@ -154,7 +154,8 @@ class Encoder:
             sample = look.samples.pop(group.index, None) or self._sample(group)
             coded = sample.at(choose(group, sample))
             qualities.append(coded.block.quality)
-            return trial.choose(_record(group, coded), lambda: sample.source)
+            record = self._coder.aimed(_record(group, coded), lambda: sample.source)
+            return trial.choose(record, lambda: sample.source)
 
         def header(start_tick: int) -> Header:
             return self._header(start_tick, constant_rate=look.constant_rate)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -29,6 +29,7 @@ from gencodec.transform import Reconstruction, Source, enlarged
 
 Latents = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+_UNAIMED = 1  # start level of a group that may not be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,25 +74,37 @@ class GroupCoder:
         encoder = GroupEncoder(exact.prior, exact.tables, grid)
         refine = self._models.refiner is not None and rung < self.rung_of(defaults.refine_below)
         steps = defaults.steps if refine else 0
-        coded = self._models.transform.encode(
-            source, pair, encoder.encode_frame, shown=steps > 0, half_size=half_size
+        self._models.transform.encode(
+            source, pair, encoder.encode_frame, shown=False, half_size=half_size
         )
-        if half_size and steps:
-            coded = enlarged(coded, (h, w))
         block = GnvcVdBlock(
             quality=index,
             anchor_offset=offset,
             steps=steps,
-            start_level=self._start_level(coded, source) if steps else 0,
+            start_level=_UNAIMED if steps else 0,
             flags=USES_NOISE * bool(steps and defaults.noise) + HALF_SIZE * half_size,
         )
         return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
 
-    def _start_level(self, coded: Reconstruction, source: Source) -> int:
-        """Return the level whose noise is as strong as the codec's error."""
+    def aimed(self, record: GroupRecord, prepared: Callable[[], Source]) -> GroupRecord:
+        """Return a coded group whose refinement starts at a level as strong as the codec's error.
+
+        `encode` leaves it open: of the rungs that are tried one is written.
+
+        Args:
+            record: the group.
+            prepared: returns what it was coded from; called if it is refined.
+        """
+        block = read_block(record)
+        if not block.steps:
+            return record
+        source = prepared()
+        t, h, w = source.shape[-3:]
         transform = self._models.transform
-        error = transform.decoded_latents(coded) - transform.clean_latents(source)
-        return level_of_error(math.sqrt(float(np.mean(error**2))))
+        decoded = transform.decoded_latents(self.decode(record, (t, h, w)))
+        error = decoded - transform.clean_latents(source)
+        level = level_of_error(math.sqrt(float(np.mean(error**2))))
+        return replace(record, coder_block=replace(block, start_level=level).to_bytes())
 
     def decode(self, record: GroupRecord, shape: tuple[int, int, int]) -> Reconstruction:
         """Rebuild a group from its payload; the symbols are checked against the stored digest.

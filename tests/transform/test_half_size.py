@@ -15,7 +15,7 @@ import gencodec
 from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
 from gencodec.errors import PackError
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder
+from gencodec.group_coder import GroupCoder, read_block
 from gencodec.packs.models import Models, _check_ladder
 from gencodec.transform import Reconstruction, enlarged
 from gencodec.transform.scaling import halved
@@ -114,9 +114,10 @@ def test_refined_groups_of_half_size_start_from_enlarged_latents(motion_models: 
     )
     coder = GroupCoder(replace(motion_models, defaults=defaults))
     source: Any = motion_models.transform.prepare(clip(64, 48, 5))
-    small, whole = (coder.encode(source, rung).block for rung in (20, 40))
-    assert (small.steps, whole.steps) == (1, 0)
-    assert small.start_level > 0
+    small, whole = (record(coder.encode(source, rung), 5) for rung in (20, 40))
+    assert (read_block(small).steps, read_block(whole).steps) == (1, 0)
+    assert read_block(coder.aimed(small, lambda: source)).start_level > 10
+    assert coder.aimed(whole, lambda: source) is whole
 
 
 def test_a_block_says_half_size_in_its_fourth_byte() -> None:
