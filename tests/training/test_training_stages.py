@@ -65,8 +65,12 @@ def recipe(
     components = {**tiny.PACKS[kind], "autoencoder": {**autoencoder, "linear": linear}}
     shape = training.data.CropShape(frames=5, size=32)
     one = module.StageSettings(shape=shape, batch=2, learning_rate=1e-3)
+    defaults = module.RECIPES["mini"].defaults
+    if kind == "tiny":  # latents are not coded at half size
+        defaults = dataclasses.replace(defaults, half_below=0, half_shift=0)
     small = dataclasses.replace(
         module.RECIPES["mini"],
+        defaults=defaults,
         channels=tiny.CHANNELS,
         components=components,
         stages=dict.fromkeys(STAGES[kind], one),

@@ -179,6 +179,15 @@ def _mini() -> Recipe:
         },
         counted=CropShape(frames=17, size=256),
         exclude=frozenset({"rich_progress.mp4"}),
+        defaults=Defaults(
+            anchor_offset=8.0,
+            anchor_doubling=1.5,
+            half_below=12,
+            half_shift=20,
+            steps=1,
+            refine_below=12,
+            tile_size=24,
+        ),
     )
 
 
