@@ -254,7 +254,12 @@ class _PictureCoder:
 
     def __init__(self, models: Models, tiles: TilePlan) -> None:
         plain = replace(
-            models.defaults, anchor_offset=0.0, anchor_doubling=0.0, half_below=0, steps=0
+            models.defaults,
+            anchor_offset=0.0,
+            anchor_doubling=0.0,
+            half_below=0,
+            half_shift=0,
+            steps=0,
         )
         self._models = replace(models, defaults=plain)
         self._coder, self._tiles = GroupCoder(self._models), tiles
