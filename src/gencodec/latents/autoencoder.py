@@ -7,7 +7,8 @@ The network is diffusers' `AutoencoderKLWan`. Small packs add a strided linear t
 the first gradient step, and the network only learns what a linear map cannot do. The decoder sees
 the linear picture before its last block, where it works as a filter from the first step on; without
 that it had learned next to nothing after 45 minutes on one core. Frames that a codec has decoded
-already a restorer may finish instead, in a third of the time. Real Wan packs have no linear path.
+already a restorer may finish instead, which costs as much and learns faster. Real Wan packs have no
+linear path.
 Latents leave this module normalised by the stored mean and deviation of each channel.
 """
 
