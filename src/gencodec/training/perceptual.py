@@ -50,9 +50,10 @@ class Vgg(nn.Module):
         self.eval().requires_grad_(requires_grad=False)
 
     @classmethod
-    def find(cls, folder: Path) -> Vgg | None:
-        """Return the networks if their weights are there."""
-        return cls(folder) if (folder / "checkpoints" / VGG_FILE).is_file() else None
+    def find(cls, folder: Path, device: torch.device) -> Vgg | None:
+        """Return the networks on a device if their weights are there."""
+        there = (folder / "checkpoints" / VGG_FILE).is_file()
+        return cls(folder).to(device) if there else None
 
     def lpips(self, made: Tensor, true: Tensor) -> Tensor:
         """Return the mean LPIPS-vgg."""

@@ -21,7 +21,7 @@ from gencodec.training.coding import coded_clip
 from gencodec.training.loop import Rate
 from gencodec.training.stages import analysis_of, start_level, without
 from gencodec.training.workbench import Workbench, random_quality, train_only
-from gencodec.transform import MotionCodec
+from gencodec.transform import MotionCodec, doubled
 
 _KEPT = 100  # coded clips
 _FRESH = 0.25  # share of steps that code another
@@ -116,14 +116,13 @@ class PixelTraining:
 
         def pixels(frames: Tensor, block: int) -> Tensor:
             y, x = (slice(s.start * block, s.stop * block) for s in (rows, columns))
-            return frames[:, :, time, y, x].float() / 127.5 - 1
+            return frames[:, :, time, y, x]
 
-        small = pixels(clip.pictures, stride)[0].transpose(0, 1)
-        large = F.interpolate(small, scale_factor=2, mode="bicubic", align_corners=False)
-        large = (large.clamp(-1, 1) * 127.5).round() / 127.5
+        large = doubled(pixels(clip.pictures, stride)[0].transpose(0, 1)).transpose(0, 1)[None]
         features = clip.features[:, :, start : start + _LATENTS, rows, columns]
         features = features.repeat_interleave(2, 3).repeat_interleave(2, 4)
-        return pixels(clip.frames, 2 * stride), large.transpose(0, 1)[None], features
+        true, shown = (x.float() / 127.5 - 1 for x in (pixels(clip.frames, 2 * stride), large))
+        return true, shown, features
 
     def _refined(self, decoded: Tensor, clean: Tensor, features: Tensor) -> Tensor:
         """Return latents after one step from decoded ones."""

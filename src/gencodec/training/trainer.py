@@ -264,7 +264,7 @@ def _workbench(
         entropy=EntropyModel(PriorConfig(**components[PRIOR])),
         refiner=networks["refiner"],
         lpips=None if metrics is None else Lpips(metrics / _LPIPS_FILE).to(device),
-        vgg=None if metrics is None else Vgg.find(metrics),
+        vgg=None if metrics is None else Vgg.find(metrics, device),
         base=base,
     )
     if run is not None:

@@ -9,7 +9,7 @@ from gencodec.transform.motion_codec import (
     MotionState,
 )
 from gencodec.transform.motion_stage import MotionStage
-from gencodec.transform.scaling import enlarged
+from gencodec.transform.scaling import doubled, enlarged
 from gencodec.transform.stage import LatentStage, Reconstruction, Source, Transform
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "Transform",
     "TransformConfig",
+    "doubled",
     "enlarged",
     "search_motion",
 ]

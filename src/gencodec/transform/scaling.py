@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gencodec.transform.stage import Reconstruction
 
@@ -39,13 +40,18 @@ def enlarged(coded: Reconstruction, grid: tuple[int, int]) -> Reconstruction:
     features = coded.features.repeat(2, axis=2).repeat(2, axis=3)[..., : grid[0], : grid[1]]
     block = coded.pictures.shape[1] // coded.features.shape[2]  # pixels of a latent, either size
     height, width = (length * block for length in grid)
-    pictures = np.stack([_twice(picture)[:height, :width] for picture in coded.pictures])
+    pictures = np.stack([_large(picture)[:height, :width] for picture in coded.pictures])
     return replace(coded, features=np.ascontiguousarray(features), pictures=pictures)
 
 
-def _twice(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def doubled(pictures: Tensor) -> Tensor:
+    """Return pictures uint8 [n, 3, H, W] at twice their size."""
+    large = F.interpolate(pictures.float(), scale_factor=2, mode="bicubic", align_corners=False)
+    return large.clamp(0, 255).round().byte()
+
+
+def _large(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a picture [H, W, 3] at twice its size."""
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-    x = F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
-    large: NDArray[np.uint8] = x[0].permute(1, 2, 0).clamp(0, 255).round().byte().numpy()
-    return large
+    large = doubled(torch.from_numpy(picture).permute(2, 0, 1)[None])
+    made: NDArray[np.uint8] = large[0].permute(1, 2, 0).numpy()
+    return made
