@@ -27,6 +27,7 @@ from gencodec.packs.models import Defaults, build_networks, save_network
 from gencodec.packs.prior import PRIOR
 from gencodec.refine.noise import noise_for
 from gencodec.symbols import PriorConfig, array_shapes, hyper_tables, symbol_tables
+from gencodec.symbols.motion import CONTEXTS
 from gencodec.transform import LatentCodec, MotionCodec
 
 STRIDE, CHANNELS, WIDTH = 8, 8, 8
@@ -115,7 +116,7 @@ MOTION_COMPONENTS: Mapping[str, Any] = {
         "hyper_channels": 2,
         "nodes": 5,
     },
-    "prior": {**COMPONENTS["prior"], "channels": MOTION_CHANNELS},
+    "prior": {**COMPONENTS["prior"], "channels": MOTION_CHANNELS, "motion": True},
     "refiner": {
         **COMPONENTS["refiner"],
         "residual": True,
@@ -283,7 +284,16 @@ def exact_arrays(components: Mapping[str, Any] = COMPONENTS) -> Arrays:
     """Everything in a pack's prior file."""
     config = PriorConfig(**components["prior"])
     hyper = [np.array([1, 4, 16, 64, 16, 4, 1]) / 107.0 for _ in range(2 * config.hyper_channels)]
-    return {**prior_arrays(config), **symbol_tables(config), **hyper_tables(config, hyper)}
+    tables = {**symbol_tables(config), **hyper_tables(config, hyper)}
+    if config.motion:
+        tables["motion.counts"] = motion_counts()
+    return {**prior_arrays(config), **tables}
+
+
+def motion_counts() -> NDArray[np.uint32]:
+    """Zeros and ones of the contexts of motion fields: one in three is a 1, some never seen."""
+    contexts = np.arange(CONTEXTS, dtype=np.uint32)
+    return np.stack([contexts % 21, contexts % 7], 1)
 
 
 def picture(width: int, height: int, at: int, scene: int = 0) -> Pixels:

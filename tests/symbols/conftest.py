@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gencodec.symbols import Prior, PriorConfig, Tables, array_shapes
+from gencodec.symbols.motion import CONTEXTS
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -57,7 +58,9 @@ def _table_arrays(config: PriorConfig) -> Arrays:
     ]
     hyper_radii = np.arange(2 * config.hyper_channels) % 3
     hyper = [_table(int(radius), 0, 8) for radius in hyper_radii]
+    contexts = np.arange(CONTEXTS, dtype=np.uint32)
     return {
+        "motion.counts": np.stack([contexts % 11, contexts * 7 % 13], 1),
         "tables.frequencies": np.concatenate(tables).astype(np.uint32),
         "tables.radii": radii.astype(np.uint16),
         "hyper.frequencies": np.concatenate(hyper).astype(np.uint32),

@@ -52,6 +52,91 @@ def clip(value: int, low: int, high: int) -> int:
     return max(low, min(high, value))
 
 
+class ReferenceMotion:
+    """Section 4b of the specification."""
+
+    def __init__(self, counts: list[list[int]], shape: tuple[int, int]) -> None:
+        self.h, self.w = shape
+        self.p = [(2 * n1 + 1) * 2**15 // (n0 + n1 + 1) for n0, n1 in counts]
+        self.m = [min(12, n0 + n1) for n0, n1 in counts]
+        still: dict[str, Any] = {"v": (0, 0), "r": 0, "changed": 0}
+        self.before = {(i, j): still for i in range(self.h) for j in range(self.w)}
+
+    def bit(self, coder: ReferenceRangeDecoder, context: int | None) -> int:
+        if context is None:
+            return coder.decode([2**23, 2**23])
+        f = 2**12 * clip(self.p[context] >> 4, 1, 4095)
+        b = coder.decode([2**24 - f, f])
+        p, m = self.p[context], self.m[context]
+        self.p[context] = p + (((b * 2**16 - p) * (2**16 // (m + 2))) >> 16)
+        self.m[context] = min(126, m + 1)
+        return b
+
+    def decode(self, coder: ReferenceRangeDecoder) -> list[list[list[int]]]:
+        vectors = [block["v"] for block in self.before.values()]
+        middle = (len(vectors) - 1) // 2
+        typical = tuple(sorted(v[k] for v in vectors)[middle] for k in (0, 1))
+        outside: dict[str, Any] = {"v": typical, "r": 0, "changed": 0}
+        field: dict[tuple[int, int], Any] = {}
+        out = [[[0] * self.w for _ in range(self.h)] for _ in range(3)]
+        for i in range(self.h):
+            for j in range(self.w):
+                around = [field.get(at, outside) for at in ((i, j - 1), (i - 1, j), (i - 1, j + 1))]
+                v = [block["v"] for block in around]
+                guess = tuple(sorted(x[k] for x in v)[1] for k in (0, 1)) if i else v[0]
+                before = self.before[i, j]
+                spread = distance_class(v[0], v[1], v[1], v[2])
+                r = self.bit(coder, 2 * sum(b["r"] for b in around) + before["r"])
+                changed = sum(b["changed"] for b in around)
+                apart = min(2, distance_class(before["v"], guess))
+                vector = guess
+                if self.bit(coder, 8 + ((spread * 4 + changed) * 3 + apart) * 2 + r):
+                    vector = self.named(coder, [*v, before["v"], (0, 0)], guess, spread)
+                field[i, j] = {"v": vector, "r": r, "changed": int(vector != guess)}
+                out[0][i][j], out[1][i][j] = vector[0] - guess[0], vector[1] - guess[1]
+                out[2][i][j] = r
+        self.before = field
+        return out
+
+    def named(
+        self,
+        coder: ReferenceRangeDecoder,
+        candidates: list[Any],
+        guess: tuple[int, ...],
+        spread: int,
+    ) -> tuple[int, ...]:
+        tried = [guess]
+        for n, candidate in enumerate(candidates):
+            if candidate in tried:
+                continue
+            if self.bit(coder, 104 + (n * 5 + len(tried) - 1) * 4 + spread):
+                return tuple(candidate)
+            tried.append(candidate)
+        x = self.component(coder, None, spread)
+        return guess[0] + x, guess[1] + self.component(coder, x, spread)
+
+    def component(self, coder: ReferenceRangeDecoder, first: int | None, spread: int) -> int:
+        kind = 0 if first is None else 1 + distance_class((first, 0), (0, 0))
+        length = 1 if first == 0 else 0
+        while length < 15 and self.bit(coder, 204 + (min(length, 6) * 5 + kind) * 4 + spread):
+            length += 1
+        if length == 0:
+            return 0
+        negative = self.bit(coder, 344 if first is None else 345)
+        size = 1
+        for place in reversed(range(length - 1)):
+            size = 2 * size + self.bit(coder, 346 + length - 2 if place == length - 2 else None)
+        return -size if negative else size
+
+
+def distance_class(*pairs: tuple[int, ...]) -> int:
+    """The class of the summed distances of points, taken two by two."""
+    far = sum(
+        abs(p[k] - q[k]) for p, q in zip(pairs[::2], pairs[1::2], strict=True) for k in (0, 1)
+    )
+    return 0 if far == 0 else 1 if far <= 2 else 2 if far <= 8 else 3
+
+
 class ReferenceDecoder:
     """Sections 2 to 4 of the specification."""
 
@@ -63,6 +148,7 @@ class ReferenceDecoder:
         self.coder = ReferenceRangeDecoder(payload)
         self.state = self.plane(config.hidden)
         self.frame = 0
+        self.motion = ReferenceMotion(self.a["motion.counts"], shape)
         self.banks = {
             "tables": self.split(
                 "tables", [r for r in self.a["tables.radii"] for _ in range(config.fractions)]
@@ -161,6 +247,12 @@ class ReferenceDecoder:
 
     def decode_frame(self, quality: int) -> tuple[Plane, Plane]:
         config, h, w = self.config, self.h, self.w
+        y, fixed = self.plane(config.channels), self.plane(config.channels)
+        moving = config.motion and self.frame > 0
+        motion = (0, 1, config.channels - 1) if moving else ()
+        if moving:
+            for channel, plane in zip(motion, self.motion.decode(self.coder), strict=True):
+                y[channel] = plane
         z = self.hyper()
         stride = config.hyper_stride
         up = [
@@ -169,7 +261,6 @@ class ReferenceDecoder:
         ]
         first = self.layer("trunk0", self.of_kind("trunk0.bias")[quality], self.state + up)
         context = self.layer("trunk1", self.of_kind("trunk1.bias"), first)
-        y, fixed = self.plane(config.channels), self.plane(config.channels)
         for step in range(4):
             base = 0 if step < 2 else config.split
             places = [(i, j) for i in range(h) for j in range(w) if (i + j) % 2 == step % 2]
@@ -177,12 +268,14 @@ class ReferenceDecoder:
             channels = config.split if step < 2 else config.channels - config.split
             flat = [(c, i, j, *said[i, j][c]) for c in range(channels) for i, j in places]
             whole = config.fractions
-            coded = [(scale - 1) * whole + mean % whole for *_, scale, mean in flat if scale]
+            own = [line for line in flat if base + line[0] not in motion]
+            coded = [(scale - 1) * whole + mean % whole for *_, scale, mean in own if scale]
             values = iter(self.residuals("tables", coded))
-            for c, i, j, scale, mean in flat:
+            for c, i, j, scale, mean in own:
                 value = next(values) + mean // whole if scale else (mean + whole // 2) // whole
                 y[base + c][i][j] = value
-                fixed[base + c][i][j] = clip(value, -15, 15) * 256
+            for c, i, j, *_ in flat:
+                fixed[base + c][i][j] = clip(y[base + c][i][j], -15, 15) * 256
         self.state = self.layer("state", self.of_kind("state.bias"), self.state + fixed)
         self.frame += 1
         return y, z
@@ -194,6 +287,7 @@ class ReferenceDecoder:
     shape=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     spread=st.sampled_from([0, 1, 3, 40, 32767]),
     fractions=st.sampled_from([1, 2, 4, 16]),
+    motion=st.booleans(),
 )
 def test_a_decoder_written_from_the_specification_agrees(
     config: PriorConfig,
@@ -203,16 +297,20 @@ def test_a_decoder_written_from_the_specification_agrees(
     shape: tuple[int, int],
     spread: int,
     fractions: int,
+    motion: bool,
 ) -> None:
-    config = replace(config, fractions=fractions)
+    config = replace(config, fractions=fractions, motion=motion)
     arrays = prior_arrays(config, seed) | table_arrays(config)
     prior, tables = Prior(config, arrays), Tables(config, arrays)
     rng = np.random.default_rng(seed)
     encoder = GroupEncoder(prior, tables, shape)
     qualities = rng.integers(0, config.qualities, 3).tolist()
-    sent = []
+    sent: list[Any] = []
     for quality in qualities:
         y = rng.integers(-spread, spread + 1, (config.channels, *shape))
+        y[:2] *= rng.random(shape) < 0.5  # half of the vectors as predicted
+        if motion and sent:
+            y[-1] = y[-1] > 0
         z = rng.integers(-min(spread, 2), min(spread, 2) + 1, config.hyper_shape(shape))
         sent.append((encoder.encode_frame(y, z, quality), z))
     payload = encoder.finish()

@@ -76,7 +76,7 @@ def test_every_parameter_of_a_stage_gets_a_gradient(
 ) -> None:
     bench = replace(bench, lpips=lambda made, true: (made - true).abs().mean((1, 2, 3)))
     stage = getattr(training.stages, name)(bench)
-    frames = tensor(clip(9)).expand(2, -1, -1, -1, -1)
+    frames = tensor(clip(9, 96, 64)).expand(2, -1, -1, -1, -1)
     loss, numbers = stage.loss(frames)
     loss.backward()
     assert np.isfinite(float(loss.detach()))

@@ -216,7 +216,7 @@ def test_a_new_run_starts_from_a_pack(kind: str, train: Train, tmp_path: Path) -
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
     priors = [load_file(result.pack / "prior.safetensors") for result in (first, second)]
     for key in priors[0]:
-        if not key.startswith(("tables", "hyper")):
+        if not key.startswith(("tables", "hyper", "motion")):  # counted anew
             assert torch.equal(priors[0][key], priors[1][key]), key
 
 

@@ -50,7 +50,7 @@ def cost(before: Tensor, frames: Tensor, motion: Tensor, worth: float) -> float:
     """Squared error and price of a motion field."""
     assert not motion[:, 2:].any()
     sent = F.pad(differences(motion[:, :2], NONE)[0].flatten(1), (0, 0, 0, 1))
-    bits = module._bits(sent[None]).sum()
+    bits = module._bits(sent[None], 0).sum()
     return float((along(before, motion[:, :2]) - frames).square().sum() + worth * bits)
 
 

@@ -1,7 +1,8 @@
 """Symbols of a group <-> its payload: the order of everything in the bit stream.
 
     group  = frame*                                     one range coder stream
-    frame  = z symbols, then the y symbols of coding steps 0 .. 3
+    frame  = a motion field if the pack has them and the frame is not the first,
+             z symbols, then the other y symbols of coding steps 0 .. 3
     z      = residual z against table (kind, channel), channel by channel in raster order
     step   = residual y - floor(mean / F) against table (scale, mean mod F); scale 0 costs nothing:
              the symbol is floor((mean + F/2) / F)
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencodec.errors import FormatError
-from gencodec.symbols.layout import STEPS, Integers
+from gencodec.symbols.layout import STEPS, Integers, PriorConfig
+from gencodec.symbols.motion import MotionModel
 from gencodec.symbols.prior import MAX_POSITIONS, Indices, Prior
 from gencodec.symbols.range_coder import PRECISION, RangeReader, RangeWriter, Runs, categorical
 from gencodec.symbols.tables import Bank, Tables
@@ -44,6 +46,7 @@ class GroupEncoder:
         """Start a group of latent frames of `shape` (h, w)."""
         self._prior, self._tables, self._state = prior, tables, prior.start(shape)
         self._writer = RangeWriter()
+        self._motion = MotionModel(tables.motion, shape) if prior.config.motion else None
         self._frames = 0
         self.cost_bits = 0.0
         self.digest = 0
@@ -63,16 +66,21 @@ class GroupEncoder:
         _check_range("y", y, (config.channels, *state.shape))
         _check_range("z", z, config.hyper_shape(state.shape))
         state.begin_frame(z, quality)
+        kind = min(self._frames, 1)
+        if self._motion is not None and kind:
+            before = self._motion.cost_bits
+            self._motion.write(self._writer, y[list(config.motion_channels(kind))].astype(np.int16))
+            self.cost_bits += self._motion.cost_bits - before
         hyper = _hyper_list(self._tables, z.size, self._frames)
         self.cost_bits += hyper.write(self._writer, z.ravel().astype(np.int32))
         symbols = y.reshape(config.channels, -1).astype(np.int16)
         for index in range(STEPS):
-            part, at = config.part(index), state.positions(index)
-            step = _Step(state.indices(index), self._tables.symbols, config.fractions)
+            part, at = config.coded_part(index, kind), state.positions(index)
+            step = _Step(config, index, kind, state.indices(index), self._tables.symbols)
             residuals = step.residuals(symbols[part, at])
             self.cost_bits += step.list.write(self._writer, residuals)
             symbols[part, at] = step.symbols(residuals)
-            state.place(index, symbols[part, at])
+            state.place(index, symbols[config.part(index), at])
         state.end_frame()
         self._frames += 1
         self.digest = _extend_digest(self.digest, z, symbols)
@@ -99,6 +107,7 @@ class GroupDecoder:
             raise FormatError(f"latent frame is {h}x{w}, must have 1 .. {MAX_POSITIONS} positions")
         self._prior, self._tables, self._state = prior, tables, prior.start(shape)
         self._reader = RangeReader(payload)
+        self._motion = MotionModel(tables.motion, shape) if prior.config.motion else None
         self._frames = 0
         self._expected = digest
         self.digest = 0
@@ -114,16 +123,20 @@ class GroupDecoder:
         config, state = self._prior.config, self._state
         if not 0 <= quality < config.qualities:
             raise FormatError(f"quality index is {quality}, must be 0 .. {config.qualities - 1}")
+        kind = min(self._frames, 1)
+        symbols = np.zeros((config.channels, *state.shape), np.int16)
+        if self._motion is not None and kind:
+            symbols[list(config.motion_channels(kind))] = self._motion.read(self._reader)
+        symbols = symbols.reshape(config.channels, -1)
         hyper_shape = config.hyper_shape(state.shape)
         hyper = _hyper_list(self._tables, int(np.prod(hyper_shape)), self._frames)
         z = _as_symbols(hyper.read(self._reader)).reshape(hyper_shape)
         state.begin_frame(z, quality)
-        symbols = np.zeros((config.channels, state.shape[0] * state.shape[1]), np.int16)
         for index in range(STEPS):
-            part, at = config.part(index), state.positions(index)
-            step = _Step(state.indices(index), self._tables.symbols, config.fractions)
+            part, at = config.coded_part(index, kind), state.positions(index)
+            step = _Step(config, index, kind, state.indices(index), self._tables.symbols)
             symbols[part, at] = step.symbols(step.list.read(self._reader))
-            state.place(index, symbols[part, at])
+            state.place(index, symbols[config.part(index), at])
         state.end_frame()
         self._frames += 1
         self.digest = _extend_digest(self.digest, z, symbols)
@@ -198,12 +211,16 @@ class _List:
 class _Step:
     """The symbols of one coding step: which residuals they have, which of them are skipped."""
 
-    def __init__(self, indices: Indices, bank: Bank, fractions: int) -> None:
+    def __init__(
+        self, config: PriorConfig, step: int, kind: int, indices: Indices, bank: Bank
+    ) -> None:
+        fractions, part, own = config.fractions, config.part(step), config.coded_part(step, kind)
+        rows = slice(own.start - part.start, own.stop - part.start)
         shift = fractions.bit_length() - 1
-        mean = indices.mean.ravel()
-        self._shape = indices.mean.shape
+        mean = indices.mean[rows].ravel()
+        self._shape = indices.mean[rows].shape
         self._floors = mean >> shift
-        tables: NDArray[np.uint16] = indices.scale.ravel().astype(np.uint16)
+        tables: NDArray[np.uint16] = indices.scale[rows].ravel().astype(np.uint16)
         tables <<= shift
         tables |= mean.view(np.uint16) & np.uint16(fractions - 1)
         self.list = _List(bank, tables, skips=fractions)  # scale 0 is skipped: the mean, rounded

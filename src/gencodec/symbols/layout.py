@@ -46,6 +46,7 @@ class PriorConfig:
     qualities: int = 64  # number of quality indices, 1 .. 256
     scales: int = 64  # scale indices; 0 means "skip", 2 .. 256
     fractions: int = 4  # means are multiples of 1 / fractions, a power of two, 1 .. 16
+    motion: bool = False  # channels 0, 1 and the last of frames after the first are motion
 
     def __post_init__(self) -> None:
         """Check every size.
@@ -57,6 +58,10 @@ class PriorConfig:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise PackError(f"prior {name} is {value!r}, must be an integer {low} .. {high}")
+        if type(self.motion) is not bool:
+            raise PackError(f"prior motion is {self.motion!r}, must be true or false")
+        if self.motion and not 2 <= self.split < self.channels - 1:
+            raise PackError(f"prior split is {self.split}, motion needs 2 .. channels - 2")
         if self.split >= self.channels:
             raise PackError(f"prior split is {self.split}, must be below {self.channels} channels")
         if self.fractions & (self.fractions - 1):
@@ -70,6 +75,16 @@ class PriorConfig:
     def part(self, step: int) -> slice:
         """Return the channels that coding step 0 .. 3 codes."""
         return slice(0, self.split) if step < 2 else slice(self.split, self.channels)
+
+    def coded_part(self, step: int, kind: int) -> slice:
+        """Return the channels of `part` that the prior codes: all but those of motion."""
+        part, margin = self.part(step), self.motion and kind > 0
+        first = part.start + 2 * (margin and step < 2)
+        return slice(first, part.stop - (margin and step >= 2))
+
+    def motion_channels(self, kind: int) -> tuple[int, ...]:
+        """Return the channels of a motion field in frames of a kind: x, y and the reference."""
+        return (0, 1, self.channels - 1) if self.motion and kind > 0 else ()
 
 
 def array_shapes(config: PriorConfig) -> dict[str, tuple[int, ...]]:

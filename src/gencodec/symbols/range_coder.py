@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import constriction
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from gencodec.errors import FormatError
 
 PRECISION = 24  # the frequencies of a table sum to 2**PRECISION
+LEVELS = 2**12  # of the chances of a bit
 _STATE_WORDS = 2  # the coder's state is two 32-bit words
 _FOREIGN_ERRORS = (AssertionError, KeyError, TypeError, ValueError, OverflowError)
 
@@ -37,6 +39,13 @@ def categorical(frequencies: NDArray[np.int64]) -> Any:  # noqa: ANN401 - constr
     return _models.Categorical((frequencies - 1).astype(np.float64), lazy=False, perfect=False)
 
 
+@lru_cache(maxsize=LEVELS)
+def _bit_model(level: int) -> Any:  # noqa: ANN401 - constriction has no types
+    """Return the model of a bit that is 1 with a chance of level / LEVELS."""
+    one = level << (PRECISION - LEVELS.bit_length() + 1)
+    return categorical(np.array([(1 << PRECISION) - one, one]))
+
+
 _POWERS = _models.Uniform()  # exact for sizes that are powers of two
 Runs = Sequence[tuple[Any, int]]  # tables' models, and how many entries in a row each codes
 
@@ -54,6 +63,11 @@ class RangeWriter:
             for model, count in runs:
                 encode(entries[start : start + count], model)
                 start += count
+
+    def write_bit(self, bit: int, level: int) -> None:
+        """Append one bit that is 1 with a chance of level / LEVELS."""
+        with _foreign_errors():
+            self._encoder.encode(bit, _bit_model(level))
 
     def write_bits(self, values: NDArray[np.int32], bits: NDArray[np.int32]) -> None:
         """Append values of 1 .. 23 bits each, most significant bit first."""
@@ -88,6 +102,18 @@ class RangeReader:
                 encode(entries, model)
                 parts.append(entries)
         return np.concatenate(parts)
+
+    def read_bit(self, level: int) -> int:
+        """Take one bit that is 1 with a chance of level / LEVELS.
+
+        Raises:
+            FormatError: the payload is damaged.
+        """
+        model = _bit_model(level)
+        with _foreign_errors():
+            bit = int(self._decoder.decode(model))
+            self._again.encode(bit, model)
+        return bit
 
     def read_bits(self, bits: NDArray[np.int32]) -> NDArray[np.int32]:
         """Take values of 1 .. 23 bits each.

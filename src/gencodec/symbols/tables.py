@@ -8,6 +8,10 @@ another in one array.
     tables.radii        uint16 [scales - 1]          R of the F tables of scale 1, 2, ...
     hyper.frequencies   uint32 [sum of (2 R + 2)]    table kind * hyper_channels + channel
     hyper.radii         uint16 [2, hyper_channels]   R; kind 0 first latent frame, 1 others
+
+A pack with motion fields has, besides, what their bits start from:
+
+    motion.counts       uint32 [contexts, 2]         zeros and ones of each context
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from numpy.typing import NDArray
 
 from gencodec.errors import PackError
 from gencodec.symbols.layout import PriorConfig
+from gencodec.symbols.motion import CONTEXTS
 from gencodec.symbols.range_coder import PRECISION, categorical
 
 MAX_RADIUS = 4095
@@ -65,6 +70,7 @@ class Tables:
     Attributes:
         symbols: table (s - 1) * F + f for scale index s and mean fraction f.
         hyper: table kind * hyper_channels + channel.
+        motion: [contexts, 2] zeros and ones of the contexts of motion fields; empty without.
 
     Raises:
         PackError: an array is missing, has the wrong shape or type, or breaks a rule.
@@ -83,6 +89,11 @@ class Tables:
             _integers(arrays, "hyper.radii", (2, config.hyper_channels)).ravel(),
             name="hyper",
         )
+        self.motion = np.empty((0, 2), np.int64)
+        if config.motion:
+            self.motion = _integers(arrays, "motion.counts", (CONTEXTS, 2))
+            if self.motion.min() < 0 or self.motion.max() >= 2**32:
+                raise PackError("motion.counts has a number outside 0 .. 2**32 - 1")
 
 
 def _integers(arrays: Arrays, name: str, shape: tuple[int, ...] | None) -> NDArray[np.int64]:

@@ -75,6 +75,8 @@ class EntropyModel(nn.Module):
             other = _bits(self.gaussian._likelihood(rounded.others, sigma, mean))
             slope = (other - coded) / (rounded.others - symbols)
         coded = coded + slope * (rounded.symbols - symbols)
+        for channel in self.prior.config.motion_channels(kind):
+            coded[:, channel] = 0  # chosen by the encoder: nothing to learn from their bits
         return coded.flatten(1).sum(1) + _bits(likelihood).flatten(1).sum(1), state
 
 

@@ -24,10 +24,12 @@ from gencodec.symbols import (
     integer_frequencies,
     symbol_tables,
 )
+from gencodec.symbols.motion import CONTEXTS, MotionModel
 from gencodec.symbols.range_coder import PRECISION
 from gencodec.training.base import export_based
 from gencodec.training.coding import coded_steps
-from gencodec.training.workbench import Workbench, random_quality
+from gencodec.training.workbench import Workbench, coded_material, random_quality
+from gencodec.transform import ANCHOR, MotionCodec
 
 _HYPER_RADIUS = 15
 _FAITH = 400.0  # weight of the Gaussian shape against counts, in symbols a table
@@ -39,6 +41,7 @@ class CodedFrame:
 
     y: NDArray[np.int64]
     z: NDArray[np.int64]
+    quality: int
 
 
 def export_pack(
@@ -75,32 +78,49 @@ def count_tables(
     """Make frequency tables: Gaussian shapes corrected by the symbols that really occur."""
     shapes = symbol_tables(config)
     prior = Prior(config, arrays)
-    tables = Tables(config, {**shapes, **_flat_hyper(config)})
+    flat = {"motion.counts": np.zeros((CONTEXTS, 2), np.uint32), **_flat_hyper(config)}
+    tables = Tables(config, {**shapes, **flat})
     counts = np.zeros(len(shapes["tables.frequencies"]), np.float64)
     hyper = np.zeros((2, config.hyper_channels, 2 * _HYPER_RADIUS + 1))
+    motion = np.zeros((CONTEXTS, 2), np.int64)
     for frames in batches:
-        for quality, coded in _coded_samples(bench, frames):
+        for coded in _coded_samples(bench, frames):
             y = np.stack([frame.y for frame in coded])
             z = np.stack([frame.z for frame in coded])
-            scale, mean = prior.indices(y, z, [quality] * len(coded))
+            scale, mean = prior.indices(y, z, [frame.quality for frame in coded])
             _count(counts, tables, scale.astype(np.int64), mean.astype(np.int64), y)
             for t, frame in enumerate(coded):
                 _count_hyper(hyper[min(t, 1)], frame.z)
-    return {**_mixed(shapes, tables, counts), **_hyper(config, hyper)}
+            if config.motion:
+                _count_motion(motion, y[1:, config.motion_channels(1)])
+    counted = {**_mixed(shapes, tables, counts), **_hyper(config, hyper)}
+    return {**counted, "motion.counts": motion.astype(np.uint32)} if config.motion else counted
 
 
 @torch.no_grad()
-def _coded_samples(bench: Workbench, frames: Tensor) -> Iterator[tuple[int, list[CodedFrame]]]:
-    """Code each sample of a batch at one random quality for all of them."""
-    quality = random_quality(1, bench.codec.config.qualities, frames.device)
-    repeated = quality.expand(len(frames))
+def _coded_samples(bench: Workbench, frames: Tensor) -> Iterator[list[CodedFrame]]:
+    """Code each sample of a batch at random qualities."""
+    qualities = bench.codec.config.qualities
+    if isinstance(bench.codec, MotionCodec):
+        frames, anchor, inter = coded_material(frames, qualities)
+    else:
+        inter = anchor = random_quality(len(frames), qualities, frames.device)
     coded: list[list[CodedFrame]] = [[] for _ in range(len(frames))]
-    for step in coded_steps(bench.codec, bench.autoencoder, frames, repeated, repeated):
-        hyper = step.hyper.round()
-        for sample, y, z in zip(coded, step.coded.symbols, hyper, strict=True):
-            sample.append(CodedFrame(y=y.long().cpu().numpy(), z=z.long().cpu().numpy()))
-    for sample in coded:
-        yield int(quality), sample
+    for step in coded_steps(bench.codec, bench.autoencoder, frames, anchor, inter):
+        quality = anchor if step.kind == ANCHOR else inter
+        rows = zip(step.coded.symbols, step.hyper.round(), quality.tolist(), strict=True)
+        for sample, (y, z, index) in zip(coded, rows, strict=True):
+            y, z = (x.long().cpu().numpy() for x in (y, z))
+            sample.append(CodedFrame(y=y, z=z, quality=index))
+    yield from coded
+
+
+def _count_motion(counts: NDArray[np.int64], fields: NDArray[np.int64]) -> None:
+    """Add the bits of a group's motion fields [t, 3, h, w] to counts."""
+    _, _, h, w = fields.shape
+    model = MotionModel(counts, (h, w))
+    for field in fields:
+        model.count(counts, field.astype(np.int16))
 
 
 def _count(

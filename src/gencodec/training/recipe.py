@@ -154,7 +154,13 @@ def _mini() -> Recipe:
         components={
             "autoencoder": {"wan": wan, "linear": linear, "restorer": {}},
             "transform": transform,
-            "prior": {"channels": channels, "hidden": 96, "hyper_channels": 8, "split": 16},
+            "prior": {
+                "channels": channels,
+                "hidden": 96,
+                "hyper_channels": 8,
+                "split": 16,
+                "motion": True,
+            },
             "refiner": refiner,
         },
         stages={
@@ -162,10 +168,10 @@ def _mini() -> Recipe:
                 shape=CropShape(frames=5, size=160), batch=1, learning_rate=3e-4
             ),
             "picture": StageSettings(
-                shape=CropShape(frames=1, size=256), batch=4, learning_rate=1e-3
+                shape=CropShape(frames=1, size=288), batch=8, learning_rate=1e-3
             ),
             "motion": StageSettings(
-                shape=CropShape(frames=13, size=256), batch=4, learning_rate=1e-3
+                shape=CropShape(frames=33, size=320), batch=2, learning_rate=1e-3
             ),
             "flow": StageSettings(
                 shape=CropShape(frames=17, size=256), batch=2, learning_rate=5e-4
@@ -177,7 +183,7 @@ def _mini() -> Recipe:
                 shape=CropShape(frames=33, size=320), batch=1, learning_rate=4e-4
             ),
         },
-        counted=CropShape(frames=17, size=256),
+        counted=CropShape(frames=17, size=320),
         exclude=frozenset({"rich_progress.mp4"}),
         defaults=Defaults(
             anchor_offset=8.0,

@@ -31,6 +31,7 @@ from gencodec.training.entropy import dead_zone_round
 from gencodec.training.loop import Rate
 from gencodec.training.workbench import (
     Workbench,
+    coded_material,
     normal,
     random_quality,
     rate_numbers,
@@ -43,7 +44,6 @@ LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57
 ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
 _PICTURE_LPIPS = 0.1  # LPIPS of a pixel in squared error, at a worth of one
 _EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
-_ANCHOR_OFFSETS = (4, 8, 12, 16, 20)
 _KEY_WEIGHT = (
     2.75  # a share k/4 of its error is in three frames before and three after: 1 + 2*14/16
 )
@@ -193,8 +193,7 @@ class PictureTraining:
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Bits and error a block of 16 x 16 pixels, coarse qualities lifted to weigh as much."""
         bench, codec = self._bench, self._codec
-        first = frames[:, :, :1]
-        quality = random_quality(len(frames), codec.config.qualities, frames.device)
+        first, quality, _ = coded_material(frames[:, :, :1], codec.config.qualities)
         (step,) = coded_steps(codec, bench.autoencoder, first, quality, quality)
         bits, _ = spend(bench.entropy, None, step, quality)
         worth, perceived = codec.worth(quality, ANCHOR), bench.perceived(step.decoded, first)
@@ -224,9 +223,7 @@ class MotionTraining:
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Bits and error a block of 16 x 16 pixels and latent frame; the anchor's do not count."""
         bench, codec = self._bench, self._codec
-        top = codec.config.qualities - 1
-        quality = random_quality(len(frames), top + 1, frames.device)
-        anchor = (quality + random.choice(_ANCHOR_OFFSETS)).clamp(max=top)  # noqa: S311
+        frames, anchor, quality = coded_material(frames, codec.config.qualities)
         bits = error = perceived = torch.zeros(len(frames), device=frames.device)
         memory = None
         for step in coded_steps(codec, bench.autoencoder, frames, anchor, quality):

@@ -172,6 +172,7 @@ def _start(
     if start_from is not None:
         folder = find_pack(start_from)
         components = {REFINER: recipe.components[REFINER], **read_manifest(folder).components}
+        components[PRIOR] = {**recipe.components[PRIOR], **components[PRIOR]}
         if not stored.exists():
             _save_start(_from_pack(folder, components), run)
         return components

@@ -26,6 +26,9 @@ _SECOND = 0.3  # the same beside VGG
 _LPIPS_VGG, _DISTS = 0.8, 1.0  # likewise, each in half of the steps
 _FLICKER = 0.7  # error of the change from frame to frame, likewise
 _DETAIL = 0.1  # error of the strength of detail, likewise
+_HALF, _WHOLE = (0.0, 32.0), (12.0, 64.0)  # quality indices at half and at whole size
+_LOWER = 1.3  # power of a uniform share that draws them: the lower are the product's
+_BETTER = (10, 29)  # indices by which the first frame is better
 _PART = 128  # pixels a side that LPIPS sees of a frame
 
 
@@ -132,6 +135,34 @@ def random_quality(batch: int, qualities: int, device: torch.device) -> Tensor:
     """Draw quality indices [b]: two thirds from the lower two thirds, where the product works."""
     top = qualities if random.random() < 1 / 3 else 2 * qualities // 3  # noqa: S311
     return own_rows(torch.randint(0, top, (whole_batch(batch),), device=device))
+
+
+def coded_material(frames: Tensor, qualities: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a motion codec sees of clips, at half their size or a part as large of them.
+
+    Args:
+        frames: [b, 3, T, H, W], H and W multiples of 32.
+        qualities: number of quality indices.
+
+    Returns:
+        Frames [b, 3, T, H/2, W/2], and quality indices [b] of the first and of the others, as they
+        go together in files.
+    """
+    height, width = (length // 2 for length in frames.shape[3:])
+    top, left = (random.randrange(length + 1) for length in (height, width))  # noqa: S311
+    part = frames[..., top : top + height, left : left + width]
+    half = drawn(frames, 0, 2) == 1
+    share = drawn(frames, 0, 1000) / 1000
+    low, high = (torch.where(half, *pair) for pair in zip(_HALF, _WHOLE, strict=True))
+    quality = (low + (high - low) * share**_LOWER).long()
+    anchor = (quality + drawn(frames, *_BETTER)).clamp(max=qualities - 1)
+    small = F.avg_pool3d(frames, (1, 2, 2))
+    return torch.where(half.view(-1, 1, 1, 1, 1), small, part), anchor, quality
+
+
+def drawn(like: Tensor, low: int, high: int) -> Tensor:
+    """Draw whole numbers from low to high - 1 for this process's rows [b, ...]."""
+    return own_rows(torch.randint(low, high, (whole_batch(len(like)),), device=like.device))
 
 
 def normal(like: Tensor) -> Tensor:

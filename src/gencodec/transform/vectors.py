@@ -22,7 +22,9 @@ from gencodec.transform.motion import BLOCK, LUMA
 
 _EVERY = 4  # pixel a side is compared
 _MARGIN = 96  # pixels beyond the edge that a vector may point to
-_SAME, _OTHER, _DOUBLING = 0.3, 3.0, 1.5  # bits: no difference, any, and each doubling of it
+_SAME, _LIKE = 0.3, 3.0  # bits: as predicted, as a neighbour
+_OTHER, _DOUBLING = 3.0, 1.5  # bits: any other vector, and each doubling of its difference
+_NAMED = 7  # candidates at the start that are as predicted, like a neighbour, or zero
 _TURN = 2.5  # bits: another reference than the block to the left
 
 
@@ -91,12 +93,12 @@ def _choose(
     still = torch.zeros_like(found)
     uncovered = still.clone()
     uncovered[2] = 1
-    fields = torch.stack([found, right, below, previous, still, uncovered])
+    fields = torch.stack([previous, still, uncovered, found, right, below])
     for y, x in _waves(found):
         predicted, neighbours = _predicted(padded, y, x)
         predicted[:, 2] = neighbours[:1, 2]
         candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 3, k]
-        cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted)
+        cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted, _NAMED)
         best = cost.argmin(0)[None, None].expand(1, 3, -1)
         padded[0, :, y + 1, x + 1] = candidates.gather(0, best)[0]
     return padded[:, :, 1:, 1:-1].contiguous()
@@ -145,11 +147,17 @@ class _Blocks:
         return (start + 2 * self._inside).clamp(0, limit)
 
 
-def _bits(difference: Tensor) -> Tensor:
-    """Return about how many bits differences of vectors and references [n, 3, k] cost [n, k]."""
+def _bits(difference: Tensor, named: int) -> Tensor:
+    """Return about how many bits vectors and references [n, 3, k] cost [n, k].
+
+    Args:
+        difference: from what is predicted.
+        named: so many at the start need not be spelt out.
+    """
     size = torch.log2(1 + difference[:, :2].abs()).sum(1)
-    vector = torch.where(size == 0, _SAME, _OTHER + _DOUBLING * size)
-    return vector + _TURN * difference[:, 2].abs()
+    vector = _OTHER + _DOUBLING * size
+    vector[:named].clamp_(max=_LIKE)
+    return vector.masked_fill_(size == 0, _SAME) + _TURN * difference[:, 2].abs()
 
 
 def _padded(motion: Tensor, typical: Tensor) -> Tensor:
