@@ -54,9 +54,8 @@ class MotionModel:
     def __init__(self, counts: NDArray[np.int64], shape: tuple[int, int]) -> None:
         total = counts.sum(1)
         self._shape = shape
-        self._chances = (
-            ((2 * counts[:, 1] + 1) << 15) // (total + 1)
-        ).tolist()  # of a 1, in 2**-16
+        chances = ((2 * counts[:, 1] + 1) << 15) // (total + 1)  # of a 1, in 2**-16
+        self._chances = chances.tolist()
         self._seen = np.minimum(total, _TRUSTED).tolist()
         self._before: _Blocks | None = None
         self.cost_bits = 0.0
