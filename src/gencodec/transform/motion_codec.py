@@ -274,7 +274,12 @@ class MotionCodec(nn.Module):
         return torch.stack(frames, 2)
 
     def hyper_analyse(self, symbols: Tensor, kind: int) -> Tensor:
-        """Map symbols [b, c, h, w] to hyper symbols before rounding [b, cz, h/s, w/s] (ceil)."""
+        """Map symbols [b, c, h, w] to hyper symbols before rounding [b, cz, h/s, w/s] (ceil).
+
+        They speak of coefficients alone: motion has a code of its own.
+        """
+        if kind == INTER:
+            symbols = F.pad(symbols[:, VECTOR:-1], (0, 0, 0, 0, VECTOR, 1))
         return self.hyper[kind](symbols)
 
     def _at(self, nodes: Tensor, quality: Tensor) -> Tensor:
