@@ -188,10 +188,10 @@ def _mini() -> Recipe:
         defaults=Defaults(
             anchor_offset=8.0,
             anchor_doubling=1.5,
-            half_below=12,
+            half_below=7,
             half_shift=20,
             steps=1,
-            refine_below=12,
+            refine_below=7,
             tile_size=24,
         ),
     )
