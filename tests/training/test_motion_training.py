@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from gencodec.geometry import GroupQuality
 from gencodec.packs.models import Models, build_codec
+from gencodec.symbols import PriorConfig, Tables
 from gencodec.transform import INTER, MotionCodec, MotionStage
 
 
@@ -251,3 +252,24 @@ def test_the_error_of_a_key_picture_counts_for_the_frames_made_of_it(training: M
     alone = picture_error(key, true)
     assert torch.allclose(motion_error(key, true), 2.75 * alone)
     assert torch.allclose(motion_error(between, true), alone)
+
+
+def test_an_entropy_model_takes_over_the_hyper_tables_of_a_pack(training: ModuleType) -> None:
+    """Fresh, it would charge four bits for what the pack codes in half of one."""
+    config = PriorConfig(**tiny.MOTION_COMPONENTS["prior"])
+    arrays = tiny.exact_arrays(tiny.MOTION_COMPONENTS)
+    model = training.entropy.EntropyModel(config)
+    model.adopt(arrays)
+    bank = Tables(config, arrays).hyper
+    for kind, bottleneck in enumerate(model.hyper):
+        for channel in range(config.hyper_channels):
+            table = kind * config.hyper_channels + channel
+            counts = bank.frequencies[bank.offsets[table] : bank.offsets[table + 1] - 1]
+            shares = torch.from_numpy(counts / counts.sum())
+            symbols = torch.arange(len(counts)) - float(bank.radii[table])
+            likelihood, _, _ = bottleneck._likelihood(
+                symbols.expand(config.hyper_channels, 1, -1).contiguous()
+            )
+            spent = -(shares * likelihood[channel, 0].log2()).sum()
+            least = -(shares * shares.clamp(min=1e-12).log2()).sum()
+            assert float(spent.detach()) < float(least) + 0.05

@@ -11,15 +11,21 @@ bits at 0.02 bpp, where most symbols are zero.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gencodec.execution import define_torchvision_operators
-from gencodec.symbols import PriorConfig, sigma_bank
+from gencodec.symbols import PriorConfig, Tables, array_shapes, sigma_bank
 from gencodec.training.prior import TrainablePrior
 from gencodec.training.processes import own_rows, whole_batch
+
+_FITTED = 400  # steps that bring a fresh bottleneck to a pack's tables
 
 define_torchvision_operators()
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional  # noqa: E402
@@ -47,6 +53,19 @@ class EntropyModel(nn.Module):
         bank = sigma_bank(config)
         self.smallest, self.growth = float(bank[0]), math.log(bank[1] / bank[0])
         self.gaussian = GaussianConditional(None, scale_bound=self.smallest / 2)
+
+    def adopt(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over the integers of a pack's prior, and its hyper tables as nearly as can be."""
+        config = self.prior.config
+        self.prior.adopt({name: torch.from_numpy(arrays[name]) for name in array_shapes(config)})
+        bank = Tables(replace(config, motion=False), arrays).hyper
+        tables = [
+            bank.frequencies[start : stop - 1]  # the last entry is the escape
+            for start, stop in zip(bank.offsets[:-1], bank.offsets[1:], strict=True)
+        ]
+        for kind, bottleneck in enumerate(self.hyper):
+            own = tables[kind * config.hyper_channels : (kind + 1) * config.hyper_channels]
+            _fit(cast("_Bottleneck", bottleneck), own)
 
     def bits(
         self,
@@ -78,6 +97,20 @@ class EntropyModel(nn.Module):
         for channel in self.prior.config.motion_channels(kind):
             coded[:, channel] = 0  # chosen by the encoder: nothing to learn from their bits
         return coded.flatten(1).sum(1) + _bits(likelihood).flatten(1).sum(1), state
+
+
+def _fit(bottleneck: _Bottleneck, tables: Sequence[NDArray[np.int64]]) -> None:
+    """Bring a bottleneck's likelihoods near tables [channel] of symbols -R .. R."""
+    radius = max(len(table) for table in tables) // 2
+    counts = np.stack([np.pad(t, radius - len(t) // 2) for t in tables])
+    shares = torch.from_numpy(counts / counts.sum(1, keepdims=True)).float()
+    symbols = torch.arange(-radius, radius + 1.0).expand(len(tables), 1, -1)
+    optimiser = torch.optim.Adam(bottleneck.parameters(), 0.03)
+    for _ in range(_FITTED):
+        optimiser.zero_grad()
+        likelihood, _, _ = bottleneck._likelihood(symbols)
+        (shares * _bits(likelihood)[:, 0]).sum().backward()
+        optimiser.step()
 
 
 def _bits(likelihood: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -220,7 +221,7 @@ def _from_pack(folder: Path, components: Mapping[str, Any]) -> Workbench:
     verify_pack(folder)
     networks = {REFINER: VelocityModel(components[REFINER]), **load_networks(folder)}
     entropy = EntropyModel(PriorConfig(**components[PRIOR]))
-    entropy.prior.adopt(load_file(folder / f"{PRIOR}.safetensors"))
+    entropy.adopt(load_arrays(folder / f"{PRIOR}.safetensors"))
     return Workbench(
         autoencoder=networks["autoencoder"],
         codec=networks[TRANSFORM],
