@@ -26,7 +26,7 @@ from gencodec.transform import MotionCodec, doubled
 _KEPT = 100  # coded clips
 _FRESH = 0.25  # share of steps that code another
 _LATENTS, _SIDE = 3, 128  # of the part of a clip that a step sees: latent frames, pixels
-_QUALITIES = (0, 46)  # of half-size pictures, as far as whole ones cost more
+_QUALITIES = (0, 32)  # of half-size pictures, as far as whole ones cost more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
