@@ -71,7 +71,7 @@ class GroupEncoder:
             before = self._motion.cost_bits
             self._motion.write(self._writer, y[list(config.motion_channels(kind))].astype(np.int16))
             self.cost_bits += self._motion.cost_bits - before
-        hyper = _hyper_list(self._tables, z.size, self._frames)
+        hyper = _hyper_list(self._tables, z.size, kind)
         self.cost_bits += hyper.write(self._writer, z.ravel().astype(np.int32))
         symbols = y.reshape(config.channels, -1).astype(np.int16)
         for index in range(STEPS):
@@ -126,10 +126,11 @@ class GroupDecoder:
         kind = min(self._frames, 1)
         symbols = np.zeros((config.channels, *state.shape), np.int16)
         if self._motion is not None and kind:
-            symbols[list(config.motion_channels(kind))] = self._motion.read(self._reader)
+            field = self._motion.read(self._reader)
+            symbols[list(config.motion_channels(kind))] = _as_symbols(field)
         symbols = symbols.reshape(config.channels, -1)
         hyper_shape = config.hyper_shape(state.shape)
-        hyper = _hyper_list(self._tables, int(np.prod(hyper_shape)), self._frames)
+        hyper = _hyper_list(self._tables, int(np.prod(hyper_shape)), kind)
         z = _as_symbols(hyper.read(self._reader)).reshape(hyper_shape)
         state.begin_frame(z, quality)
         for index in range(STEPS):
@@ -267,15 +268,14 @@ def _read_escapes(reader: RangeReader, radii: NDArray[np.int32]) -> NDArray[np.i
     return np.where(distances & 1, beyond, -beyond).astype(np.int32)
 
 
-def _hyper_list(tables: Tables, count: int, frames: int) -> _List:
-    """Return the list of `count` hyper symbols after `frames` frames; its order is C order."""
+def _hyper_list(tables: Tables, count: int, kind: int) -> _List:
+    """Return the list of `count` hyper symbols of a frame of a kind; its order is C order."""
     channels = tables.config.hyper_channels
-    kind = min(frames, 1)
     rising = np.arange(kind * channels, (kind + 1) * channels, dtype=np.uint16)
     return _List(tables.hyper, np.repeat(rising, count // channels))
 
 
-def _as_symbols(values: NDArray[np.int32]) -> NDArray[np.int16]:
+def _as_symbols(values: Integers) -> NDArray[np.int16]:
     """Narrow decoded values to int16.
 
     Raises:

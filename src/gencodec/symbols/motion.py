@@ -33,7 +33,6 @@ _Block = tuple[Vector, int, int]  # vector, reference, whether it differed from 
 _STILL: _Block = ((0, 0), 0, 0)
 
 _LENGTHS = 15  # bits of a component's size, at most
-_LARGEST = 2**_LENGTHS - 1
 _SAME, _LIKE, _SIZE, _SIGN, _REST = 8, 104, 204, 344, 346  # first contexts; reference is 0
 CONTEXTS = 360
 EVEN = -1  # context of bits that are worth a bit
@@ -78,8 +77,8 @@ class MotionModel:
 
         self._walk(code, field.tolist())
 
-    def read(self, reader: RangeReader) -> Field:
-        """Return the next field.
+    def read(self, reader: RangeReader) -> NDArray[np.int64]:
+        """Return the next field; damage may have made symbols of any size.
 
         Raises:
             FormatError: the payload is damaged.
@@ -116,7 +115,7 @@ class MotionModel:
         self._chances[context] = chance + (((bit << 16) - chance) * (65536 // (seen + 2)) >> 16)
         self._seen[context] = min(seen + 1, _SLOWEST)
 
-    def _walk(self, code: Code, field: list[list[list[int]]] | None) -> Field:
+    def _walk(self, code: Code, field: list[list[list[int]]] | None) -> NDArray[np.int64]:
         """Code a field, or decode it where there is none.
 
         Raises:
@@ -134,9 +133,7 @@ class MotionModel:
             vector = near.predicted[0] + dx, near.predicted[1] + dy
             made.rows[y][x] = vector, reference, int(dx != 0 or dy != 0)
         self._before = made
-        if np.abs(symbols).max() > _LARGEST:
-            raise FormatError(f"payload holds a symbol beyond +-{_LARGEST}; the file is damaged")
-        return symbols.astype(np.int16)
+        return symbols
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def train_only(bench: Workbench, trained: Iterable[nn.Parameter]) -> None:
 def random_quality(batch: int, qualities: int, device: torch.device) -> Tensor:
     """Draw quality indices [b]: two thirds from the lower two thirds, where the product works."""
     top = qualities if random.random() < 1 / 3 else 2 * qualities // 3  # noqa: S311
-    return own_rows(torch.randint(0, top, (whole_batch(batch),), device=device))
+    return _drawn(batch, 0, top, device)
 
 
 def coded_material(frames: Tensor, qualities: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,18 +151,19 @@ def coded_material(frames: Tensor, qualities: int) -> tuple[Tensor, Tensor, Tens
     height, width = (length // 2 for length in frames.shape[3:])
     top, left = (random.randrange(length + 1) for length in (height, width))  # noqa: S311
     part = frames[..., top : top + height, left : left + width]
-    half = drawn(frames, 0, 2) == 1
-    share = drawn(frames, 0, 1000) / 1000
+    batch, device = len(frames), frames.device
+    half = _drawn(batch, 0, 2, device) == 1
+    share = _drawn(batch, 0, 1000, device) / 1000
     low, high = (torch.where(half, *pair) for pair in zip(_HALF, _WHOLE, strict=True))
     quality = (low + (high - low) * share**_LOWER).long()
-    anchor = (quality + drawn(frames, *_BETTER)).clamp(max=qualities - 1)
+    anchor = (quality + _drawn(batch, *_BETTER, device)).clamp(max=qualities - 1)
     small = F.avg_pool3d(frames, (1, 2, 2))
     return torch.where(half.view(-1, 1, 1, 1, 1), small, part), anchor, quality
 
 
-def drawn(like: Tensor, low: int, high: int) -> Tensor:
-    """Draw whole numbers from low to high - 1 for this process's rows [b, ...]."""
-    return own_rows(torch.randint(low, high, (whole_batch(len(like)),), device=like.device))
+def _drawn(batch: int, low: int, high: int, device: torch.device) -> Tensor:
+    """Draw whole numbers [b] from low to high - 1 for this process's rows."""
+    return own_rows(torch.randint(low, high, (whole_batch(batch),), device=device))
 
 
 def normal(like: Tensor) -> Tensor:
