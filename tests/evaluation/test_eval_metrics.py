@@ -248,6 +248,41 @@ def test_both_sources_of_lpips_are_the_same_metric(
     assert [same[name].average for name in names] == [0, 0]
 
 
+@pytest.fixture
+def vgg(nothing_at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of VGG16 that no training made, as if they were in torch's hub folder."""
+    define_torchvision_operators()
+    torchvision = pytest.importorskip("torchvision")
+    (nothing_at_hand / "checkpoints" / "vgg16-397923af.pth").touch()
+    torch.manual_seed(0)
+    weights = torchvision.models.vgg16(weights=None).state_dict()
+    monkeypatch.setattr(
+        "torchvision.models._api.load_state_dict_from_url", lambda *_, **__: weights
+    )
+
+
+@pytest.mark.usefixtures("vgg")
+def test_what_vgg_sees_is_what_torchmetrics_says(
+    source: Sequence[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gencodec.evaluation.metrics.vgg._AT_ONCE", 1 << 12)
+    from torchmetrics.functional.image.dists import DISTSNetwork
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    shown = videos.noisy(source[0], 0)
+    pair = torch.from_numpy(np.stack([source[0], shown])).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        lpips = LearnedPerceptualImagePatchSimilarity(net_type="vgg").net(*(2 * pair - 1).split(1))
+        dists = DISTSNetwork()(*pair.split(1))
+    assert float(lpips) > 0.01
+    for fast, within in ((False, 1e-5), (True, 1e-3)):
+        monkeypatch.setattr("gencodec.evaluation.metrics.vgg._fast", lambda _, fast=fast: fast)
+        ours = series([source[0], shown], [shown, shown], "lpips_vgg", "dists")
+        assert ours["lpips_vgg"].values == pytest.approx([float(lpips), 0], abs=within)
+        assert ours["dists"].values == pytest.approx([float(dists), 0], abs=within)
+        assert ours["lpips_vgg"].values[1] == 0
+
+
 def test_lpips_of_the_documented_example() -> None:
     """Values: torchmetrics 1.9, LearnedPerceptualImagePatchSimilarity."""
     weights = Path(OWN_FOLDER) / "squeezenet1_1_lpips.npz"

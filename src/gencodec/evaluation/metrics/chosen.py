@@ -8,15 +8,10 @@ from typing import Protocol
 from gencodec.evaluation.metrics.fidelity import MsSsim, Psnr
 from gencodec.evaluation.metrics.filters import Vmaf, Xpsnr
 from gencodec.evaluation.metrics.meter import Meter, MetricError, Setting
-from gencodec.evaluation.metrics.perceptual import (
-    Dists,
-    LpipsAlex,
-    LpipsSqueeze,
-    LpipsVgg,
-    Squeeze10,
-)
+from gencodec.evaluation.metrics.perceptual import LpipsAlex, LpipsSqueeze, Squeeze10
 from gencodec.evaluation.metrics.sharpness import Bands
 from gencodec.evaluation.metrics.temporal import Change, Warp
+from gencodec.evaluation.metrics.vgg import Vgg
 
 
 class _Kind(Protocol):
@@ -33,8 +28,7 @@ _KINDS: tuple[_Kind, ...] = (
     MsSsim,
     LpipsSqueeze,
     LpipsAlex,
-    LpipsVgg,
-    Dists,
+    Vgg,
     Squeeze10,
     Vmaf,
     Xpsnr,

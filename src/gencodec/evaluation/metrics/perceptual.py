@@ -21,7 +21,6 @@ _SIDE = 32  # pixels that every backbone can work on
 _HUB = {  # LPIPS's name of a backbone -> its file in torch's hub, megabytes
     "squeeze": ("squeezenet1_1-b8a52dc0.pth", 5),
     "alex": ("alexnet-owt-7be5be79.pth", 233),
-    "vgg": ("vgg16-397923af.pth", 528),
 }
 
 
@@ -92,15 +91,6 @@ class LpipsAlex(_Features):
         return _TorchmetricsLpips("alex", setting)
 
 
-class LpipsVgg(_Features):
-    """LPIPS with VGG16."""
-
-    NAMES = ("lpips_vgg",)
-
-    def _load(self, setting: Setting) -> _Network:
-        return _TorchmetricsLpips("vgg", setting)
-
-
 class Squeeze10(_Features):
     """Mean distance of the features of SqueezeNet 1.0; its weights come with no library."""
 
@@ -108,32 +98,6 @@ class Squeeze10(_Features):
 
     def _load(self, setting: Setting) -> _Network:
         return _own("squeezenet1_0_caffe.npz", SqueezeNet10, setting)
-
-
-class Dists(Meter):
-    """DISTS, at full size.
-
-    Source: Ding et al., "Image Quality Assessment: Unifying Structure and Texture Similarity",
-    TPAMI 2022; torchmetrics's network and weights.
-    """
-
-    NAMES = ("dists",)
-
-    def __init__(self, names: Sequence[str], setting: Setting) -> None:
-        super().__init__(names)
-        setting.require(_SIDE)
-        with hub_folder(*_HUB["vgg"], setting), needs_eval_extra():
-            define_torchvision_operators()
-            from torchmetrics.functional.image.dists import DISTSNetwork
-
-            self._network = DISTSNetwork().eval().to(setting.execution.device)
-        self._device = setting.execution.device
-
-    @torch.inference_mode()
-    def add(self, pair: Pair) -> None:
-        """Compare one frame."""
-        reference, distorted = (pair.planes.to(self._device) / 255).chunk(2)
-        self._note(pair.index, dists=float(self._network(reference, distorted)))
 
 
 class _TorchmetricsLpips:
@@ -145,7 +109,9 @@ class _TorchmetricsLpips:
             from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
             metric = LearnedPerceptualImagePatchSimilarity(net_type=backbone)
-            self._network: Any = metric.net.eval().to(setting.execution.device)
+            self._network: Any = metric.net.eval().to(
+                setting.execution.device, memory_format=torch.channels_last
+            )
 
     def features(self, x: Tensor) -> list[Tensor]:
         layers = self._network.net(self._network.scaling_layer(x))
