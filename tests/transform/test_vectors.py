@@ -116,6 +116,18 @@ def test_vectors_far_beyond_the_edge_are_priced_without_an_error() -> None:
     assert not chosen.any()
 
 
+def test_noise_that_seems_to_move_is_left_where_it_is() -> None:
+    """The picture stands still; its finest detail would fit better one pixel to the side."""
+    still, frames = moved(0, 0, 96, 128)
+    chess = 0.2 * ((torch.arange(96)[:, None] + torch.arange(128)) % 2) - 0.1
+    before, frames = still + chess, frames - chess
+    found = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 6, 8)
+    chosen = choose_vectors(alone(before), frames, found, None, NONE, torch.tensor([0.1]))
+    at_fault = F.pad(found, (0, 0, 0, 0, 0, 1))
+    assert cost(before, frames, at_fault, 0.0) < cost(before, frames, chosen, 0.0)
+    assert not chosen.any()
+
+
 def test_what_was_uncovered_comes_from_the_first_picture() -> None:
     """A patch hides the blocks in the middle of the last key picture, and is gone after it."""
     first, frames = moved(0, 0, 96, 128)
