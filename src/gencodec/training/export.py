@@ -28,7 +28,7 @@ from gencodec.symbols.motion import CONTEXTS, MotionModel
 from gencodec.symbols.range_coder import PRECISION
 from gencodec.training.base import export_based
 from gencodec.training.coding import coded_steps
-from gencodec.training.workbench import Workbench, coded_material, random_quality
+from gencodec.training.workbench import Workbench, random_quality
 from gencodec.transform import ANCHOR, MotionCodec
 
 _HYPER_RADIUS = 15
@@ -100,10 +100,10 @@ def count_tables(
 @torch.no_grad()
 def _coded_samples(bench: Workbench, frames: Tensor) -> Iterator[list[CodedFrame]]:
     """Code each sample of a batch at random qualities."""
-    qualities = bench.codec.config.qualities
     if isinstance(bench.codec, MotionCodec):
-        frames, anchor, inter = coded_material(frames, qualities)
+        frames, anchor, inter = bench.coded_material(frames)
     else:
+        qualities = bench.codec.config.qualities
         inter = anchor = random_quality(len(frames), qualities, frames.device)
     coded: list[list[CodedFrame]] = [[] for _ in range(len(frames))]
     for step in coded_steps(bench.codec, bench.autoencoder, frames, anchor, inter):

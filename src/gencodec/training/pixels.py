@@ -26,7 +26,6 @@ from gencodec.transform import MotionCodec, doubled
 _KEPT = 100  # coded clips
 _FRESH = 0.25  # share of steps that code another
 _LATENTS, _SIDE = 3, 128  # of the part of a clip that a step sees: latent frames, pixels
-_QUALITIES = (0, 32)  # of half-size pictures, as far as whole ones cost more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,7 @@ class PixelTraining:
         """Code a clip at half its size."""
         t = frames.shape[2]
         half = F.avg_pool2d(frames[0].transpose(0, 1), 2)
-        quality = torch.randint(*_QUALITIES, (1,), device=frames.device)
+        quality = torch.randint(max(1, self._bench.half_end), (1,), device=frames.device)
         small = half.transpose(0, 1)[None]
         coded = coded_clip(self._bench.codec, self._bench.autoencoder, small, quality)
         if coded.pictures is None:

@@ -31,7 +31,6 @@ from gencodec.training.entropy import dead_zone_round
 from gencodec.training.loop import Rate
 from gencodec.training.workbench import (
     Workbench,
-    coded_material,
     normal,
     random_quality,
     rate_numbers,
@@ -193,7 +192,7 @@ class PictureTraining:
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Bits and error a block of 16 x 16 pixels, coarse qualities lifted to weigh as much."""
         bench, codec = self._bench, self._codec
-        first, quality, _ = coded_material(frames[:, :, :1], codec.config.qualities)
+        first, quality, _ = bench.coded_material(frames[:, :, :1])
         (step,) = coded_steps(codec, bench.autoencoder, first, quality, quality)
         bits, _ = spend(bench.entropy, None, step, quality)
         worth, perceived = codec.worth(quality, ANCHOR), bench.perceived(step.decoded, first)
@@ -223,7 +222,7 @@ class MotionTraining:
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Bits and error a block of 16 x 16 pixels and latent frame; the anchor's do not count."""
         bench, codec = self._bench, self._codec
-        frames, anchor, quality = coded_material(frames, codec.config.qualities)
+        frames, anchor, quality = bench.coded_material(frames)
         bits = error = perceived = torch.zeros(len(frames), device=frames.device)
         memory = None
         for step in coded_steps(codec, bench.autoencoder, frames, anchor, quality):

@@ -245,7 +245,7 @@ def _prepared(
         bench.refiner.wan.enable_gradient_checkpointing()
     if execution.dtype != torch.float32:
         bench.refiner.autocast = execution.dtype
-    return replace(bench, refinement=recipe.refinement)
+    return replace(bench, refinement=recipe.refinement, defaults=recipe.defaults)
 
 
 def _workbench(

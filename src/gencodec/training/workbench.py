@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencodec.latents import Autoencoder
+from gencodec.packs.models import Defaults
 from gencodec.refine import VelocityModel
 from gencodec.training.base import adapter_of
 from gencodec.training.coding import Codec, Step
@@ -26,8 +27,7 @@ _SECOND = 0.3  # the same beside VGG
 _LPIPS_VGG, _DISTS = 0.8, 1.0  # likewise, each in half of the steps
 _FLICKER = 0.7  # error of the change from frame to frame, likewise
 _DETAIL = 0.1  # error of the strength of detail, likewise
-_HALF, _WHOLE = (0.0, 32.0), (12.0, 64.0)  # quality indices at half and at whole size
-_LOWER = 1.3  # power of a uniform share that draws them: the lower are the product's
+_LOWER = 1.3  # power of a uniform share that draws quality indices: the lower are the product's
 _BETTER = (10, 29)  # indices by which the first frame is better
 _PART = 128  # pixels a side that LPIPS sees of a frame
 
@@ -42,6 +42,7 @@ class Workbench:
         vgg: another, if there are weights for it.
         base: folder of the pack whose autoencoder and transformer stay as they are.
         refinement: how the sampler is trained.
+        defaults: what encoders will do with the pack.
     """
 
     autoencoder: Autoencoder
@@ -52,6 +53,7 @@ class Workbench:
     vgg: Vgg | None = None
     base: Path | None = None
     refinement: Refinement = field(default_factory=Refinement)
+    defaults: Defaults = field(default_factory=Defaults)
 
     def parts(self) -> dict[str, nn.Module]:
         """Return what a run learns, by name: all networks, or what is added to a base."""
@@ -71,6 +73,33 @@ class Workbench:
         top, left = (random.randrange(max(1, n - _PART + 1)) for n in made.shape[3:])  # noqa: S311
         part = (..., time, slice(top, top + _PART), slice(left, left + _PART))
         return self.lpips(made[part], true[part]).flatten()
+
+    def coded_material(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what a motion codec sees of clips, at half their size or a part as large of them.
+
+        Args:
+            frames: [b, 3, T, H, W], H and W multiples of 32.
+
+        Returns:
+            Frames [b, 3, T, H/2, W/2], and quality indices [b] of the first and of the others, as
+            they go together in files.
+        """
+        height, width = (length // 2 for length in frames.shape[3:])
+        top, left = (random.randrange(length + 1) for length in (height, width))  # noqa: S311
+        part = frames[..., top : top + height, left : left + width]
+        batch, device, indices = len(frames), frames.device, self.codec.config.qualities
+        lowest, end = self.defaults.half_below, self.half_end
+        half = _drawn(batch, 0, 2, device) * end > 0
+        share = (_drawn(batch, 0, 1000, device) / 1000) ** _LOWER
+        quality = torch.where(half, end * share, lowest + (indices - lowest) * share).long()
+        anchor = (quality + _drawn(batch, *_BETTER, device)).clamp(max=indices - 1)
+        small = F.avg_pool3d(frames, (1, 2, 2))
+        return torch.where(half.view(-1, 1, 1, 1, 1), small, part), anchor, quality
+
+    @property
+    def half_end(self) -> int:
+        """The quality index from which on no pictures of half the size are coded."""
+        return self.defaults.half_below + self.defaults.half_shift
 
     def picture_loss(
         self, made: Tensor, true: Tensor, kind: str
@@ -135,30 +164,6 @@ def random_quality(batch: int, qualities: int, device: torch.device) -> Tensor:
     """Draw quality indices [b]: two thirds from the lower two thirds, where the product works."""
     top = qualities if random.random() < 1 / 3 else 2 * qualities // 3  # noqa: S311
     return _drawn(batch, 0, top, device)
-
-
-def coded_material(frames: Tensor, qualities: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what a motion codec sees of clips, at half their size or a part as large of them.
-
-    Args:
-        frames: [b, 3, T, H, W], H and W multiples of 32.
-        qualities: number of quality indices.
-
-    Returns:
-        Frames [b, 3, T, H/2, W/2], and quality indices [b] of the first and of the others, as they
-        go together in files.
-    """
-    height, width = (length // 2 for length in frames.shape[3:])
-    top, left = (random.randrange(length + 1) for length in (height, width))  # noqa: S311
-    part = frames[..., top : top + height, left : left + width]
-    batch, device = len(frames), frames.device
-    half = _drawn(batch, 0, 2, device) == 1
-    share = _drawn(batch, 0, 1000, device) / 1000
-    low, high = (torch.where(half, *pair) for pair in zip(_HALF, _WHOLE, strict=True))
-    quality = (low + (high - low) * share**_LOWER).long()
-    anchor = (quality + _drawn(batch, *_BETTER, device)).clamp(max=qualities - 1)
-    small = F.avg_pool3d(frames, (1, 2, 2))
-    return torch.where(half.view(-1, 1, 1, 1, 1), small, part), anchor, quality
 
 
 def _drawn(batch: int, low: int, high: int, device: torch.device) -> Tensor:
