@@ -18,7 +18,7 @@ from tests import tiny
 from torch import Tensor, nn
 
 from gencodec.geometry import GroupQuality
-from gencodec.packs.models import Models, build_codec
+from gencodec.packs.models import Defaults, Models, build_codec
 from gencodec.symbols import PriorConfig, Tables
 from gencodec.transform import INTER, MotionCodec, MotionStage
 
@@ -104,6 +104,23 @@ def test_the_kinds_of_parameters_train_at_their_own_rates(
     assert fast == {"codec.residual_steps"}
     assert "codec.filter_gains" in others
     assert [rate.muon for rate in stage.rates()] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(("below", "shift"), [(0, 0), (7, 20)])
+def test_material_is_coded_as_files_have_it(
+    below: int,
+    shift: int,
+    bench: Any,  # noqa: ANN401
+) -> None:
+    bench = replace(bench, defaults=Defaults(half_below=below, half_shift=shift))
+    x = torch.linspace(-1, 1, 64).expand(400, 3, 1, 32, 64)  # half the size doubles its slope
+    small, anchor, quality = bench.coded_material(x)
+    assert small.shape == (400, 3, 1, 16, 32)
+    half = small[:, 0, 0, 0, 1] - small[:, 0, 0, 0, 0] > 3 / 63
+    assert half.any() == bool(below + shift)
+    assert all(quality[half] < below + shift)
+    assert all(quality[~half] >= below)
+    assert all((anchor > quality) | (anchor == 63))
 
 
 # -- the start -------------------------------------------------------------------------------------
