@@ -271,9 +271,10 @@ def test_what_vgg_sees_is_what_torchmetrics_says(
 
     shown = videos.noisy(source[0], 0)
     pair = torch.from_numpy(np.stack([source[0], shown])).permute(0, 3, 1, 2) / 255
+    both = pair[:1], pair[1:]
     with torch.inference_mode():
-        lpips = LearnedPerceptualImagePatchSimilarity(net_type="vgg").net(*(2 * pair - 1).split(1))
-        dists = DISTSNetwork()(*pair.split(1))
+        network = LearnedPerceptualImagePatchSimilarity(net_type="vgg").net
+        lpips, dists = network(*both, normalize=True), DISTSNetwork()(*both)
     assert float(lpips) > 0.01
     for fast, within in ((False, 1e-5), (True, 1e-3)):
         monkeypatch.setattr("gencodec.evaluation.metrics.vgg._fast", lambda _, fast=fast: fast)
