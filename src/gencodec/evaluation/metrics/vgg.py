@@ -8,7 +8,6 @@ numbers differ from those of float32 by less than 5e-4.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from gencodec.execution import define_torchvision_operators
 _SIDE = 32  # pixels that the network can work on
 _FILE, _MEGABYTES = "vgg16-397923af.pth", 528  # in torch's hub
 _AT_ONCE = 1 << 18  # features of a picture that are compared at once: they stay in the cache
+_Two = Sequence[Tensor]  # of the source and of the video
 _SAME = 1e-6  # keeps similarities of flat features steady (Ding et al.)
 
 
@@ -53,38 +53,39 @@ class Vgg(Meter):
     @torch.inference_mode()
     def add(self, pair: Pair) -> None:
         """Compare one frame."""
-        pictures = pair.planes.to(self._device, memory_format=torch.channels_last) / 255
-        dists = self._dists
+        both = pair.planes.to(self._device, memory_format=torch.channels_last) / 255
+        pictures, dists = (
+            (both[:1], both[1:]),
+            self._dists,
+        )  # one by one: memory of this size is used again
         with self._precision:
-            first = self._lpips.net.slice1((pictures - dists.mean) / dists.std)
+            first = [self._lpips.net.slice1((x - dists.mean) / dists.std) for x in pictures]
             if "lpips_vgg" in self.series:
                 self._note(pair.index, lpips_vgg=self._lpips_of(first))
             if "dists" in self.series:
                 self._note(pair.index, dists=self._dists_of(pictures, first))
 
-    def _lpips_of(self, first: Tensor) -> float:
-        """Return LPIPS of both pictures' features after the first stage [2, c, h, w]."""
+    def _lpips_of(self, first: _Two) -> float:
+        """Return LPIPS of both pictures' features after the first stage [1, c, h, w]."""
         network, x, total = self._lpips.net, first, 0.0
         stages = (None, network.slice2, network.slice3, network.slice4, network.slice5)
         for stage, weigh in zip(stages, self._lpips.lins, strict=True):
-            x = x if stage is None else stage(x)
+            x = x if stage is None else [stage(each) for each in x]
             total += _weighted_distance(x, weigh.model[-1].weight.flatten())
         return total
 
-    def _dists_of(self, pictures: Tensor, first: Tensor) -> float:
-        """Return DISTS of pictures [2, 3, H, W] and their features after the first stage."""
-        network, x = self._dists, first
+    def _dists_of(self, pictures: _Two, first: _Two) -> float:
+        """Return DISTS of both pictures [1, 3, H, W] and their features after the first stage."""
+        network = self._dists
         total = network.alpha.sum() + network.beta.sum()
         shares = [
             torch.split(w.flatten() / total, network.chns) for w in (network.alpha, network.beta)
         ]
-        stages = (network.stage2, network.stage3, network.stage4, network.stage5)
-        alike = torch.zeros((), dtype=torch.float64, device=first.device)
-        features: list[Any] = [pictures, first, *stages]
-        for layer, texture, structure in zip(features, *shares, strict=True):
-            x = layer if isinstance(layer, Tensor) else layer(x)
-            alike += _alike(x, texture, structure)
-        return max(0.0, float(1 - alike))
+        features = [pictures, first]
+        for stage in (network.stage2, network.stage3, network.stage4, network.stage5):
+            features.append([stage(each) for each in features[-1]])
+        alike = sum(float(_alike(*layer)) for layer in zip(features, *shares, strict=True))
+        return max(0.0, 1 - alike)
 
 
 def _fast(kind: str) -> bool:
@@ -93,21 +94,21 @@ def _fast(kind: str) -> bool:
     return kind == "cpu" and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
-def _weighted_distance(features: Tensor, weights: Tensor) -> float:
-    """Return the weighted squared difference of unit features [2, c, h, w], of a position."""
+def _weighted_distance(features: _Two, weights: Tensor) -> float:
+    """Return the weighted squared difference of unit features [1, c, h, w], of a position."""
     total = torch.zeros_like(weights, dtype=torch.float64)
     for part in _parts(features):
         unit = part / torch.linalg.vector_norm(part, dim=2, keepdim=True).clamp_(min=1e-12)
         total += (unit[0] - unit[1]).square_().sum(0)
-    return float(total @ weights.double()) / features[0, 0].numel()
+    return float(total @ weights.double()) / features[0][0, 0].numel()
 
 
-def _alike(features: Tensor, texture: Tensor, structure: Tensor) -> Tensor:
-    """Return how alike features [2, c, h, w] are, in means and in structure, weighted [c]."""
-    sums = torch.zeros(5, features.shape[1], dtype=torch.float64, device=features.device)
+def _alike(features: _Two, texture: Tensor, structure: Tensor) -> Tensor:
+    """Return how alike features [1, c, h, w] are, in means and in structure, weighted [c]."""
+    sums = torch.zeros(5, len(texture), dtype=torch.float64, device=texture.device)
     for a, b in _parts(features):
         sums += torch.stack([each.sum(0) for each in (a, b, a * a, b * b, a * b)])
-    mean_a, mean_b, square_a, square_b, product = sums / features[0, 0].numel()
+    mean_a, mean_b, square_a, square_b, product = sums / features[0][0, 0].numel()
     means = (2 * mean_a * mean_b + _SAME) / (mean_a**2 + mean_b**2 + _SAME)
     spread = square_a - mean_a**2 + square_b - mean_b**2
     common = product - mean_a * mean_b
@@ -115,9 +116,10 @@ def _alike(features: Tensor, texture: Tensor, structure: Tensor) -> Tensor:
     return alike
 
 
-def _parts(features: Tensor) -> Iterator[Tensor]:
-    """Yield features [2, c, h, w] as [2, n, c], a part of the positions after the other."""
-    places = features.permute(0, 2, 3, 1).flatten(1, 2)
-    count = max(1, _AT_ONCE // features.shape[1])
-    for start in range(0, places.shape[1], count):
-        yield places[:, start : start + count].float()
+def _parts(features: _Two) -> Iterator[Tensor]:
+    """Yield features [1, c, h, w] as [2, n, c], a part of the positions after the other."""
+    places = [each.permute(0, 2, 3, 1).flatten(1, 2) for each in features]
+    _, total, channels = places[0].shape
+    count = max(1, _AT_ONCE // channels)
+    for start in range(0, total, count):
+        yield torch.cat([each[:, start : start + count].float() for each in places])
