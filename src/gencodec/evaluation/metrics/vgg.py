@@ -54,10 +54,8 @@ class Vgg(Meter):
     def add(self, pair: Pair) -> None:
         """Compare one frame."""
         both = pair.planes.to(self._device, memory_format=torch.channels_last) / 255
-        pictures, dists = (
-            (both[:1], both[1:]),
-            self._dists,
-        )  # one by one: memory of this size is used again
+        pictures = both[:1], both[1:]  # one by one: memory of this size is used again
+        dists = self._dists
         with self._precision:
             first = [self._lpips.net.slice1((x - dists.mean) / dists.std) for x in pictures]
             if "lpips_vgg" in self.series:
