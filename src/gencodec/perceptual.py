@@ -156,4 +156,5 @@ def _read(weights: Path) -> dict[str, Tensor]:
 
 
 def _unit(x: Tensor) -> Tensor:
+    x = x.float()
     return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)

@@ -277,7 +277,8 @@ def test_what_vgg_sees_is_what_torchmetrics_says(
         lpips, dists = network(*both, normalize=True), DISTSNetwork()(*both)
     assert float(lpips) > 0.01
     for fast, within in ((False, 1e-5), (True, 1e-3)):
-        monkeypatch.setattr("gencodec.evaluation.metrics.vgg._fast", lambda _, fast=fast: fast)
+        precision = torch.autocast("cpu", torch.bfloat16, enabled=fast)
+        monkeypatch.setattr(Setting, "fast", lambda _, chosen=precision: chosen)
         ours = series([source[0], shown], [shown, shown], "lpips_vgg", "dists")
         assert ours["lpips_vgg"].values == pytest.approx([float(lpips), 0], abs=within)
         assert ours["dists"].values == pytest.approx([float(dists), 0], abs=within)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -17,11 +17,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from gencodec.container import SIGNATURE
-from gencodec.decoding import Decoder
 from gencodec.errors import SourceError
 from gencodec.execution import Execution
 from gencodec.frames import Frame, FrameSource, Pixels, VideoInfo, open_source, yuv_matrix
 from gencodec.input import named, open_stream
+
+if TYPE_CHECKING:
+    from gencodec.decoding import Decoder
 
 Luma = NDArray[np.float32]
 
@@ -47,6 +49,8 @@ class FrameReader:
         self._path, self._ended = path, False
         with ExitStack() as opened:
             if _is_gnv(path):
+                from gencodec.decoding import Decoder  # its networks take seconds to import
+
                 stream = opened.enter_context(open_stream(path))
                 self._video = Decoder(stream, execution or Execution.choose(), steps=steps)
             else:

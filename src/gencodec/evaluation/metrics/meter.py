@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import torch
+
 from gencodec.evaluation.pairing import Pair
 from gencodec.execution import Execution
 from gencodec.progress import Report
@@ -48,6 +50,12 @@ class Setting:
                 f"frames of {self.width}x{self.height} are too small: "
                 f"the shorter side must have {side} pixels"
             )
+
+    def fast(self) -> torch.autocast:
+        """Compute networks in bfloat16 inside this, where a CPU multiplies in it."""
+        kind, can = self.execution.device.type, torch.cpu.get_capabilities()
+        worth = kind == "cpu" and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+        return torch.autocast(kind, torch.bfloat16, enabled=worth)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -46,6 +47,7 @@ class _Features(Meter):
         setting.require(_SIDE)
         self._device = setting.execution.device
         self._network = self._load(setting)
+        self._precision: AbstractContextManager[object] = nullcontext()
         self._last: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None
 
     def _load(self, setting: Setting) -> _Network:
@@ -54,7 +56,9 @@ class _Features(Meter):
     @torch.inference_mode()
     def add(self, pair: Pair) -> None:
         """Compare one frame."""
-        both = self._network.features(pair.planes.to(self._device) / 127.5 - 1)
+        planes = pair.planes.to(self._device) / 127.5 - 1
+        with self._precision:
+            both = self._network.features(planes)
         source, shown = [each[:1] for each in both], [each[1:] for each in both]
         distance = self._network.distance
         values = [float(distance(source, shown))]
@@ -92,9 +96,16 @@ class LpipsAlex(_Features):
 
 
 class Squeeze10(_Features):
-    """Mean distance of the features of SqueezeNet 1.0; its weights come with no library."""
+    """Mean distance of the features of SqueezeNet 1.0; its weights come with no library.
+
+    In bfloat16 where that is fast: numbers differ from those of float32 by less than 5e-4.
+    """
 
     NAMES = ("squeeze10",)
+
+    def __init__(self, names: Sequence[str], setting: Setting) -> None:
+        super().__init__(names, setting)
+        self._precision = setting.fast()
 
     def _load(self, setting: Setting) -> _Network:
         return _own("squeezenet1_0_caffe.npz", SqueezeNet10, setting)

@@ -47,7 +47,7 @@ class Vgg(Meter):
         self._lpips, self._dists = (
             network.eval().to(device, memory_format=torch.channels_last) for network in networks
         )
-        self._precision = torch.autocast(device.type, torch.bfloat16, enabled=_fast(device.type))
+        self._precision = setting.fast()
         self._device = device
 
     @torch.inference_mode()
@@ -84,12 +84,6 @@ class Vgg(Meter):
             features.append([stage(each) for each in features[-1]])
         alike = sum(float(_alike(*layer)) for layer in zip(features, *shares, strict=True))
         return max(0.0, 1 - alike)
-
-
-def _fast(kind: str) -> bool:
-    """Whether bfloat16 is worth its rounding: on a CPU that multiplies in it."""
-    can = torch.cpu.get_capabilities()
-    return kind == "cpu" and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
 def _weighted_distance(features: _Two, weights: Tensor) -> float:
