@@ -228,8 +228,6 @@ def set_codec(codec: LatentCodec | MotionCodec) -> None:
         picture = _basis(MOTION_STRIDE, MOTION_CHANNELS)[0]
         _set_matrix(codec.picture.linear_analysis, picture)
         _set_matrix(codec.picture.linear_synthesis, picture.T)
-        _set_matrix(codec.analysis, picture[:-3])
-        _set_matrix(codec.synthesis, picture[:-3].T)
         steps = [codec.picture_steps, codec.residual_steps]
         quiet = [codec.picture.coefficients, codec.decision.coefficients]
         quiet += [network.pixels for network in (codec.picture, codec.filter, codec.blend)]

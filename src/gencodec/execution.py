@@ -5,7 +5,6 @@ Nothing here is chosen at import, and nothing else in the package names a device
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -17,12 +16,6 @@ import torch
 from gencodec.errors import ExecutionError
 
 _WORKING_BYTES = 4 << 30  # for what networks compute with, and for the autoencoder
-
-_KEEP = (  # mallopt: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-    (-4, 0),
-    (-1, (1 << 31) - 1),
-    (-2, 1 << 28),
-)
 
 _operators: list[torch.library.Library] = []
 
@@ -125,20 +118,6 @@ class Execution:
 def without_weights() -> AbstractContextManager[object]:
     """Build networks inside this without memory: their parameters have shapes and no numbers."""
     return torch.device("meta")
-
-
-def keep_memory() -> None:
-    """Let the process keep freed memory, where its C library is glibc.
-
-    By default pages of every large tensor are given back and taken, zeroed, again: a fifth of the
-    time of small networks on large pictures. The process then keeps what it has once needed.
-
-    Source: mallopt(3).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for option, value in _KEEP:
-            mallopt(option, value)
 
 
 @contextmanager

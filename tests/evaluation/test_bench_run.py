@@ -151,7 +151,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(
 ) -> None:
     options = replace(options, rows=(), peers=("x264", "x264-half"))
     saved: list[Results] = []
-    runs.interrupt_after = 7
+    runs.interrupt_after = 10
     with pytest.raises(KeyboardInterrupt):
         bench([clip], options, on_results=saved.append)
     assert 0 < len(saved[-1].points) < 4

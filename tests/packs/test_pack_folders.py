@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tests import tiny
 
 from gencodec.errors import PackError
@@ -225,6 +225,26 @@ def test_weights_that_are_not_finite_are_refused(pack: Path) -> None:
     edit(pack, lambda d: None)
     with pytest.raises(PackError, match="not finite"):
         load_models(pack, cpu())
+
+
+@torch.no_grad()
+def test_weights_without_effect_are_not_stored(pack: Path, tmp_path: Path) -> None:
+    """What asks for one text vector gets it, whatever it asks; of two it makes a difference."""
+    from gencodec.packs.models import save_network
+    from gencodec.refine import VelocityModel
+
+    torch.manual_seed(0)
+    network = VelocityModel(tiny.COMPONENTS["refiner"]).eval()
+    latents, sigma = torch.randn(1, tiny.CHANNELS, 1, 4, 4), torch.tensor([0.5])
+    save_network(network, pack, "refiner")
+    edit(pack, lambda d: None)
+    stored = load_file(pack / "refiner.safetensors")
+    assert not [key for key in stored if "attn2.to_q" in key or "attn2.norm_k" in key]
+    loaded = load_networks(pack)["refiner"]
+    assert torch.allclose(loaded(latents, sigma, None), network(latents, sigma, None), atol=1e-2)
+    asked = VelocityModel(tiny.COMPONENTS["refiner"], prompt_length=2)
+    save_network(asked, tmp_path, "all")
+    assert len(load_file(tmp_path / "all.safetensors")) == len(asked.state_dict())
 
 
 def test_a_pack_without_a_refiner_codes_without_steps(pack: Path) -> None:

@@ -79,7 +79,9 @@ def recipe(
     monkeypatch.setattr(training.trainer, "RECIPES", {"mini": small})
     monkeypatch.setattr(training.trainer, "_FIT_BATCHES", 2)
     monkeypatch.setattr(training.trainer, "_FIT_BATCH", 8)
-    monkeypatch.setattr(training.trainer, "_MOTION_FIT", training.data.CropShape(frames=5, size=48))
+    monkeypatch.setattr(
+        training.trainer, "_PICTURE_FIT", training.data.CropShape(frames=1, size=48)
+    )
     if kind == "tiny-motion":  # its blocks have 12 times as many pixels: too many for a test
         request.getfixturevalue("fit_from_few")
         monkeypatch.setattr(training.trainer, "fit_linear_path", _linear_path)

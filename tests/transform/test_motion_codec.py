@@ -37,8 +37,7 @@ def codec() -> MotionCodec:
     made = build_codec(tiny.MOTION_COMPONENTS["transform"])
     assert isinstance(made, MotionCodec)
     tiny.fill(made, "loud")
-    for layer in (made.analysis, made.synthesis):
-        layer.weight.data.mul_(4)
+    made.picture.linear_synthesis.weight.data.mul_(4)
     for network in (made.filter, made.blend):
         network.pixels.weight.data.mul_(4)
     return made.eval()
@@ -116,7 +115,7 @@ def test_of_an_even_count_the_lower_median_counts() -> None:
     assert after is not None
     assert after[0, :2].tolist() == [[[4, 4], [7, 4]], [[-3, -3], [-3, -3]]]
     raw = network.analyse(
-        torch.zeros(1, 3, 4, 32, 32), network.predict(after, state), state, quality
+        torch.zeros(1, 3, 4, 32, 32), network.predict(after, state, quality), state, quality
     )
     assert torch.equal(raw[:, :2], symbols[:, :2])
 
@@ -168,7 +167,7 @@ def test_a_new_codec_is_a_pair_of_block_transforms() -> None:
     symbols[:, [0, 1, -1]] = 0
     frames, features, _ = network.synthesise(symbols, state, quality)
     still = torch.zeros(1, 3, 2, 3)
-    prediction = network.predict(still, state)
+    prediction = network.predict(still, state, quality)
     assert torch.allclose(network.analyse(frames, prediction, state, quality), symbols, atol=1e-3)
     assert not features[:, :2].any()
 

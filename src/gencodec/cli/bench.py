@@ -125,7 +125,7 @@ def bench(console: Console, **given: Unpack[_Options]) -> int:
     console.resume = "run the same command again to go on where it stopped"
     with needs_extra("eval", "a benchmark"), console.watch() as report:
         from gencodec.evaluation.bench import bench as run_bench
-        from gencodec.execution import keep_memory
+        from gencodec.memory import keep_memory
 
         keep_memory()
         _check_out(given["out"])

@@ -78,7 +78,7 @@ def evaluate(console: Console, **given: Unpack[_Options]) -> int:
     with console.watch() as report:
         from gencodec.evaluation import METRICS
         from gencodec.evaluation import evaluate as compare
-        from gencodec.execution import keep_memory
+        from gencodec.memory import keep_memory
 
         keep_memory()
         options = _options(given, report)

@@ -352,7 +352,8 @@ def build_codec(component: Mapping[str, Any]) -> LatentCodec | MotionCodec:
 
 def save_network(network: nn.Module, folder: Path, name: str) -> None:
     """Write the weights of a network as float16 `name`.safetensors."""
-    state = {key: value.half().contiguous() for key, value in network.state_dict().items()}
+    idle = network.idle() if isinstance(network, VelocityModel) else {}
+    state = {k: v.half().contiguous() for k, v in network.state_dict().items() if k not in idle}
     (folder / f"{name}.safetensors").write_bytes(save(state))  # `save_file` ignores the umask
 
 
@@ -368,6 +369,8 @@ def _load(
         state |= _read(folder / file)
         if foreign and file in foreign and not _keeps_adapter(manifest):
             state = {key: v for key, v in state.items() if not key.startswith(ADAPTER)}
+    if isinstance(network, VelocityModel) and not foreign:
+        state = {key: torch.zeros(shape) for key, shape in network.idle().items()} | state
     for key, value in state.items():
         wanted = weight_format(key, dtype) if name == REFINER else torch.float32
         state[key] = value.to(wanted)

@@ -6,6 +6,7 @@ empty prompt's embedding in packs of real Wan networks and one zero token in sma
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
@@ -23,6 +24,7 @@ from diffusers.hooks import apply_group_offloading  # noqa: E402
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed  # noqa: E402
 
 ADAPTER = "vace_"  # what the names of an adapter's parameters start with
+_ASKS = re.compile(r"\.attn2\.(to|norm)_[qk]\.")  # weights of the text's queries and keys
 
 
 class VelocityModel(nn.Module):
@@ -131,6 +133,16 @@ class VelocityModel(nn.Module):
         """Return the parameters of the conditioning adapter; the others are the prior's."""
         blocks = [p for name, p in self.wan.named_parameters() if name.startswith(ADAPTER)]
         return blocks if self.gain is None else [*blocks, self.gain]
+
+    def idle(self) -> dict[str, torch.Size]:
+        """Return names and shapes of weights that change nothing, which packs do not hold.
+
+        A single text vector gets all attention, whatever queries and keys are.
+        """
+        if self.prompt.shape[1] > 1:
+            return {}
+        shapes = {name: weight.shape for name, weight in self.state_dict().items()}
+        return {name: shape for name, shape in shapes.items() if _ASKS.search(name)}
 
     def blocks(self) -> list[nn.Module]:
         """Return the transformer's blocks, the adapter's among them."""

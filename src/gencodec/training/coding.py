@@ -89,7 +89,7 @@ def _motion_steps(
         prediction = None
         if before is not None:
             motion = codec.choose_motion(target, search_motion(before, target), state, quality)
-            prediction = codec.predict(motion, state)
+            prediction = codec.predict(motion, state, quality)
         raw, kind = codec.analyse(target, prediction, state, quality), state.kind
         coded = dead_zone_round(raw, DEAD_ZONES[kind])  # vectors stay what they are
         decoded, features, state = codec.synthesise(coded.symbols, state, quality, prediction)

@@ -21,17 +21,12 @@ from torch import Tensor
 
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.latents import LinearPath
-from gencodec.transform import MotionCodec, search_motion
-from gencodec.transform.motion import predict
-from gencodec.transform.picture import STRIDE
+from gencodec.transform.picture import STRIDE, PictureTransform
 
 _STEADY = 0.75  # of the channels; 32 of 48 did as well as the unconstrained basis (27.26, 27.28 dB)
 _QUANTISER_STEP = 1.0  # coefficient units at which synthesis is fitted
 _RIDGE = 1e-3
 _BASIS_BATCHES = 100  # of all batches, those that the bases are made from
-_FLOOR = (
-    1e-3  # squared error a pixel added to a residual block's before all are made equally strong
-)
 
 
 def fit_linear_path(
@@ -60,33 +55,23 @@ def fit_linear_path(
 
 
 @torch.no_grad()
-def fit_motion_codec(codec: MotionCodec, batches: Iterator[Tensor], count: int) -> None:
-    """Start both block transforms of a motion codec from Karhunen-Loeve transforms.
+def fit_picture_transform(picture: PictureTransform, batches: Iterator[Tensor], count: int) -> None:
+    """Start the block transform of pictures from a Karhunen-Loeve transform.
 
     Args:
-        codec: to fill.
-        batches: crops [b, 3, 5, H, W] in -1..1.
+        picture: to fill.
+        batches: crops [b, 3, 1, H, W] in -1..1.
         count: of batches to use.
     """
-    picture, residual = codec.picture, codec.analysis.out_channels
-    pixels = 3 * STRIDE**2
-    image, key = _Moments(pixels), _Moments(pixels)
+    image = _Moments(3 * STRIDE**2)
     for crops in itertools.islice(batches, count):
-        image.add(_blocks(crops[:, :, :1], STRIDE))
-        first = crops[:, :, 0]
-        motion = F.pad(search_motion(first, crops[:, :, 1:]), (0, 0, 0, 0, 0, 1))
-        predicted = predict(first, first, motion)
-        errors = _blocks(crops[:, :, -1:] - predicted.unsqueeze(2), STRIDE)
-        key.add(errors / (errors.square().mean(1, keepdim=True) + _FLOOR).sqrt())
+        image.add(_blocks(crops, STRIDE))
     centre = image.mean.float()
     basis = _strongest(image.covariance, picture.linear_analysis.out_channels).float()
     _set_centre(picture.linear_analysis, basis.T)
     _set_centre(picture.linear_synthesis, basis)
     _set_bias(picture.linear_analysis, -(basis.T @ centre))
     _set_bias(picture.linear_synthesis, centre)
-    basis = _strongest(key.second, residual).float()
-    _set_centre(codec.analysis, basis.T)
-    _set_centre(codec.synthesis, basis)
 
 
 def _blocks(frames: Tensor, stride: int) -> Tensor:
@@ -138,14 +123,9 @@ class _Moments:
         return self._sum / self._count
 
     @property
-    def second(self) -> Tensor:
-        """Second moments about zero, float64 [d, d]."""
-        return self._squares / self._count
-
-    @property
     def covariance(self) -> Tensor:
         """Second moments about the mean, float64 [d, d]."""
-        return self.second - torch.outer(self.mean, self.mean)
+        return self._squares / self._count - torch.outer(self.mean, self.mean)
 
 
 def _strongest(covariance: Tensor, count: int) -> Tensor:

@@ -77,12 +77,15 @@ def motion_codec(bench: Workbench) -> MotionCodec:
 
 def motion_parameters(codec: MotionCodec) -> list[nn.Parameter]:
     """Return what only the frames after the first use."""
-    linear, networks = (
-        (codec.analysis, codec.synthesis),
-        (codec.decision, codec.filter, codec.blend),
+    networks = (codec.decision, codec.filter, codec.blend, codec.hyper[1])
+    inner = [p for network in networks for p in network.parameters()]
+    gains = (
+        codec.residual_analysis_gains,
+        codec.residual_synthesis_gains,
+        codec.decision_gains,
+        codec.filter_gains,
+        codec.blend_gains,
     )
-    inner = [p for module in (*linear, *networks, codec.hyper[1]) for p in module.parameters()]
-    gains = (codec.decision_gains, codec.filter_gains, codec.blend_gains)
     return [*inner, codec.residual_steps, *gains]
 
 
@@ -92,7 +95,7 @@ def motion_rates(trained: nn.ModuleDict) -> list[Rate]:
     for name, parameter in trained.named_parameters():
         if not parameter.requires_grad:
             continue
-        if "linear_" in name or name in {"codec.analysis.weight", "codec.synthesis.weight"}:
+        if "linear_" in name:
             slow.append(parameter)
         elif name.endswith("_steps"):
             fast.append(parameter)
@@ -203,7 +206,7 @@ class PictureTraining:
 
 
 class MotionTraining:
-    """Motion codec, the frames after the first: residual transform, loop filter, their prior.
+    """Motion codec, the frames after the first: what is coded of them, loop filter, their prior.
 
     Rate plus squared error plus LPIPS, as for pictures.
     """

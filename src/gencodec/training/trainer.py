@@ -28,7 +28,7 @@ from gencodec.training.data import ClipStore, CropShape
 from gencodec.training.entropy import EntropyModel
 from gencodec.training.export import export_pack
 from gencodec.training.joint import AlignTraining, FinetuneTraining
-from gencodec.training.linear import fit_linear_path, fit_motion_codec
+from gencodec.training.linear import fit_linear_path, fit_picture_transform
 from gencodec.training.loop import Budget, Run, run_stage
 from gencodec.training.perceptual import Lpips, Vgg
 from gencodec.training.pixels import PixelTraining
@@ -63,7 +63,7 @@ _LPIPS_FILE = "squeezenet1_1_lpips.npz"
 _START_FILE = "start.safetensors"
 _FIT_BATCHES, _FIT_BATCH = 250, 100
 _COUNT_BATCHES = 40
-_MOTION_FIT = CropShape(frames=5, size=256)
+_PICTURE_FIT = CropShape(frames=1, size=256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +199,8 @@ def _start(
             weighted = LatentCodec(bench.codec.config, bench.autoencoder.std.flatten())
             bench.codec.load_state_dict(weighted.state_dict())
         else:
-            batches = _normalised(store, _MOTION_FIT, None, batch=2)
-            fit_motion_codec(bench.codec, batches, _FIT_BATCHES // 2)
+            batches = _normalised(store, _PICTURE_FIT, None, batch=2)
+            fit_picture_transform(bench.codec.picture, batches, _FIT_BATCHES // 2)
     _save_start(bench, run)
     _adopt_statistics(components, load_file(stored))
     return components

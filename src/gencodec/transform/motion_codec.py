@@ -1,18 +1,20 @@
 """Frames <-> symbols: the motion-compensated transform codec of packs with a linear path.
 
     first frame   picture transform                              -> y_0 -> key picture k_0
-    four frames   motion from the key picture before to the fourth frame, then a transform of what
-                  motion does not predict of it
-                  [m_t, A(x_t, predict(k_{t-1}, k_0, m_t)) / step] -> y_t -> key picture k_t
+    four frames   motion from the key picture before to the fourth frame predicts it: p_t; then
+                  how its coefficients differ from those of the prediction
+                  [m_t, (A(x_t) - A(p_t)) / step] -> y_t -> key picture k_t
                   the three between: both key pictures moved to them, and blended
 
 The loop keeps key pictures, not latents: a block transform alone cannot follow a moving edge, while
 moving the picture before by one whole-number vector a block predicts 4 to 9 dB better than leaving
-it where it was. What was covered for a while comes back from the first picture. Frames between cost
-nothing but motion, and depend on no others. A network cleans the key pictures in the loop; it is
-gated by motion and residual, so what is still stays exactly still, at no cost. All symbols lie on
-the latent grid: the two channels of vectors come first, that of their references last, and the
-prior sees them as it sees any others.
+it where it was. A and its synthesis are the picture transform's: what it knows of pictures holds
+for what is new in one, too, and a linear transform of the error in pixels needs twice the bits.
+What was covered for a while comes back from the first picture. Frames between cost nothing but
+motion, and depend on no others. A network cleans the key pictures in the loop; it is gated by
+motion and residual, so what is still stays exactly still, at no cost. All symbols lie on the latent
+grid: the two channels of vectors come first, that of their references last, and the prior sees them
+as it sees any others.
 
 Source: conditional coding after DCVC-RT, arXiv 2502.20762; explicit motion because implicit motion
 is 3.2 % worse on fast scenes there, and needs large networks.
@@ -31,7 +33,7 @@ from torch import Tensor, nn
 from gencodec.layers import Block
 from gencodec.transform.latent_codec import ANCHOR, INTER, HyperAnalysis
 from gencodec.transform.motion import FRAMES, move, predict
-from gencodec.transform.picture import STRIDE, PictureConfig, PictureTransform
+from gencodec.transform.picture import PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
 DEAD_ZONES = (0.12, 0.3)  # of rounding, for each kind: an encoder's choice, which trained with it
@@ -107,20 +109,27 @@ class MotionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """A motion field [b, 3, h, w] and the key picture [b, 3, H, W] that it predicts."""
+    """What a motion field predicts.
+
+    Attributes:
+        motion: the field [b, 3, h, w].
+        picture: the key picture [b, 3, H, W].
+        coefficients: of the key picture [b, c, h, w].
+    """
 
     motion: Tensor
     picture: Tensor
+    coefficients: Tensor
 
 
 class MotionCodec(nn.Module):
-    """Picture transform, motion compensation, residual transform, loop filter and blending."""
+    """Picture transform, motion compensation, loop filter and blending."""
 
     def __init__(self, config: MotionCodecConfig) -> None:
         super().__init__()
         self.config = config
         c, nodes = config.channels, config.nodes
-        residual, pixels = c - VECTOR - 1, 3 * STRIDE**2
+        residual = c - VECTOR - 1
         fine, coarse_width = config.fine_width, config.coarse_width
         self.picture = PictureTransform(PictureConfig(channels=c, **config.picture))
         coarse = self.picture.coefficients.in_channels
@@ -130,8 +139,8 @@ class MotionCodec(nn.Module):
         steps = [(self.worth(at_nodes, k) / 0.115).sqrt().log()[:, None] for k in (ANCHOR, INTER)]
         self.picture_steps = nn.Parameter(steps[ANCHOR].repeat(1, c))
         self.residual_steps = nn.Parameter(steps[INTER].repeat(1, residual) - math.log(2))
-        self.analysis = nn.Conv2d(pixels, residual, 1, bias=False)
-        self.synthesis = nn.Conv2d(residual, pixels, 1, bias=False)
+        self.residual_analysis_gains = nn.Parameter(torch.zeros(nodes, coarse))
+        self.residual_synthesis_gains = nn.Parameter(torch.zeros(nodes, coarse))
         self.decision = Decision(residual, config)
         self.decision_gains = nn.Parameter(torch.zeros(nodes, coarse_width))
         self.filter = LoopFilter(residual, config)
@@ -167,11 +176,17 @@ class MotionCodec(nn.Module):
         references = torch.stack([state.picture, state.first], 1)
         return choose_vectors(references, frames, found, state.motion, state.typical(found), worth)
 
-    def predict(self, motion: Tensor, state: MotionState) -> Prediction:
-        """Predict the next key picture by a motion field [b, 3, h, w]."""
+    def predict(self, motion: Tensor, state: MotionState, quality: Tensor) -> Prediction:
+        """Predict the next key picture, of quality indices [b], by a motion field [b, 3, h, w]."""
         if state.picture is None or state.first is None:
             raise ValueError("the first frame is not predicted")
-        return Prediction(motion=motion, picture=predict(state.picture, state.first, motion))
+        picture = predict(state.picture, state.first, motion)
+        # Detached: gradients through it take long and are of little use.
+        coefficients = self._residual_analysis(picture.detach(), quality)
+        return Prediction(motion=motion, picture=picture, coefficients=coefficients)
+
+    def _residual_analysis(self, picture: Tensor, quality: Tensor) -> Tensor:
+        return self.picture.analyse(picture, self._at(self.residual_analysis_gains, quality))
 
     def analyse(
         self, frames: Tensor, prediction: Prediction | None, state: MotionState, quality: Tensor
@@ -189,9 +204,9 @@ class MotionCodec(nn.Module):
             coefficients = self.picture.analyse(frames[:, :, 0], gain)
             return coefficients / self._at(self.picture_steps, quality).exp()
         key = frames[:, :, -1]
-        residual = self.analysis(F.pixel_unshuffle(key - prediction.picture, STRIDE))
+        residual = self._residual_analysis(key, quality) - prediction.coefficients
         gain = self._at(self.decision_gains, quality)
-        residual = residual + self.decision(key, prediction.picture, gain)
+        residual = residual[:, : -VECTOR - 1] + self.decision(key, prediction.picture, gain)
         moved = differences(prediction.motion[:, :VECTOR], state.typical(residual))
         scaled = residual / self._at(self.residual_steps, quality).exp()
         return torch.cat([moved, scaled, prediction.motion[:, VECTOR:]], 1)
@@ -225,7 +240,8 @@ class MotionCodec(nn.Module):
         if prediction is None:
             sent = symbols.detach()
             motion = vectors(sent[:, :VECTOR], state.typical(symbols))
-            prediction = self.predict(torch.cat([motion, (sent[:, -1:] != 0) * 1.0], 1), state)
+            motion = torch.cat([motion, (sent[:, -1:] != 0) * 1.0], 1)
+            prediction = self.predict(motion, state, quality)
         key, scaled, gate = self._key(symbols[:, VECTOR:-1], prediction, quality)
         frames = key.unsqueeze(2)
         if between:
@@ -242,9 +258,13 @@ class MotionCodec(nn.Module):
         """Return the key picture of residual symbols, the coefficients, and the networks' gate."""
         scaled = coded * self._at(self.residual_steps, quality).exp()
         activity = torch.cat([prediction.motion, coded], 1).square().sum(1, keepdim=True)
-        key = prediction.picture + F.pixel_shuffle(self.synthesis(scaled), STRIDE)
+        gate = _gate(activity, prediction.picture)
+        gain = self._at(self.residual_synthesis_gains, quality)
+        expected = prediction.coefficients
+        sent = expected + F.pad(scaled, (0, 0, 0, 0, 0, VECTOR + 1))
+        change = self.picture.synthesise(sent, gain) - self.picture.synthesise(expected, gain)
+        key = prediction.picture + change * (gate > 0)
         gain = self._at(self.filter_gains, quality)
-        gate = _gate(activity, key)
         return key + self.filter(key, scaled, gain) * gate, scaled, gate
 
     def between(
@@ -291,7 +311,7 @@ class MotionCodec(nn.Module):
 
 
 class Decision(nn.Module):
-    """What of a key picture's residual is worth coding, given what is predicted."""
+    """What of a key picture's coefficients is worth coding, given what is predicted."""
 
     def __init__(self, coefficients: int, config: MotionCodecConfig) -> None:
         super().__init__()
@@ -304,7 +324,7 @@ class Decision(nn.Module):
         _silence(self.coefficients)
 
     def forward(self, key: Tensor, predicted: Tensor, gain: Tensor) -> Tensor:
-        """Return what to add to the coefficients [b, c, h, w] of a linear analysis.
+        """Return what to add to the coefficients' difference [b, c, h, w].
 
         Args:
             key: picture [b, 3, H, W].

@@ -123,7 +123,7 @@ class MotionStage:
             if t:
                 found = self._tensor(moving.motion[t - 1])
                 motion = self._codec.choose_motion(frames, found, state, index)
-                prediction = self._codec.predict(motion, state)
+                prediction = self._codec.predict(motion, state, index)
             raw = self._codec.analyse(frames, prediction, state, index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
             rounded = integers(raw, DEAD_ZONES[state.kind])

@@ -8,7 +8,7 @@ import pytest
 _FAULTS = """
 import resource, sys
 import torch
-from gencodec.execution import keep_memory
+from gencodec.memory import keep_memory
 
 if sys.argv[1] == "keep":
     keep_memory()
