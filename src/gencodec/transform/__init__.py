@@ -5,9 +5,9 @@ from gencodec.transform.motion import search_motion
 from gencodec.transform.motion_codec import (
     DEAD_ZONES,
     MotionCodec,
-    MotionCodecConfig,
     MotionState,
 )
+from gencodec.transform.motion_networks import MotionCodecConfig
 from gencodec.transform.motion_stage import MotionStage
 from gencodec.transform.scaling import doubled, enlarged
 from gencodec.transform.stage import LatentStage, Reconstruction, Source, Transform
