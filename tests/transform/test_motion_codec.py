@@ -95,11 +95,11 @@ def test_a_pan_costs_one_vector_and_then_none(motion_models: Models, code: Code)
     source: Any = motion_models.transform.prepare(pan(13))
     assert source.shape == (4, 3, 5)
     coded = code(motion_models, source, GroupQuality(anchor=40, inter=4))
-    assert (source.found[False].motion[..., 1:4] == [[[8]], [[0]]]).all()
+    assert (source.found[False].motion[..., 1:4] == [[[16]], [[0]]]).all()
     fields = coded.result.features[:2].transpose(1, 0, 2, 3)
     assert (fields[1:] == [[[8]], [[0]]]).all()
     assert coded.symbols[1][:2].any(0).sum() == 1
-    assert coded.symbols[1][:2, 0, 0].tolist() == [8, 0]
+    assert coded.symbols[1][:2, 0, 0].tolist() == [16, 0]
     assert not coded.symbols[2][:2].any()
 
 

@@ -77,7 +77,7 @@ def test_chosen_vectors_cost_less_than_those_found(worth: float) -> None:
 
 def test_the_dearer_a_bit_the_fewer_differences() -> None:
     before, frames = noisy()
-    found = integers(1, 2, 6, 8).div(10).round() + torch.tensor([12.0, -6.0]).view(1, 2, 1, 1)
+    found = integers(1, 2, 6, 8).div(10).round() + torch.tensor([24.0, -12.0]).view(1, 2, 1, 1)
     fields = [
         choose_vectors(alone(before), frames, found, None, NONE, worth)
         for worth in torch.tensor([[1e-3], [3.0], [1e6]])
@@ -89,7 +89,7 @@ def test_the_dearer_a_bit_the_fewer_differences() -> None:
 def test_the_field_before_is_tried() -> None:
     """Where the search found nothing."""
     before, frames = moved(12, -8, 96, 128)
-    last = torch.tensor([12.0, -8.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 6, 8)
+    last = torch.tensor([24.0, -16.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 6, 8)
     chosen = choose_vectors(
         alone(before), frames, torch.zeros(1, 2, 6, 8), last, NONE, torch.ones(1)
     )
@@ -121,7 +121,7 @@ def test_noise_that_seems_to_move_is_left_where_it_is() -> None:
     still, frames = moved(0, 0, 96, 128)
     chess = 0.2 * ((torch.arange(96)[:, None] + torch.arange(128)) % 2) - 0.1
     before, frames = still + chess, frames - chess
-    found = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 6, 8)
+    found = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 6, 8)
     chosen = choose_vectors(alone(before), frames, found, None, NONE, torch.tensor([0.1]))
     at_fault = F.pad(found, (0, 0, 0, 0, 0, 1))
     assert cost(before, frames, at_fault, 0.0) < cost(before, frames, chosen, 0.0)

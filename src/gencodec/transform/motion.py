@@ -1,9 +1,8 @@
 """Motion of blocks: how the picture before a block of four frames moves through it.
 
-A motion field [b, 2, h, w] holds, for every 16 x 16 block, the displacement (x, y) in pixels from
-the fourth frame, the key picture, back to the one before; the frames between move at constant
-speed. Vectors are whole
-numbers: they are symbols.
+A motion field [b, 2, h, w] holds, for every 16 x 16 block, the displacement (x, y) in half pixels
+from the fourth frame, the key picture, back to the one before; the frames between move at constant
+speed. Vectors are whole numbers: they are symbols.
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ from torch import Tensor
 
 BLOCK = 16
 FRAMES = 4
+PER_PIXEL = 2  # steps of a vector in a pixel
+_BLEND = 8  # pixels across the border of two blocks in which one gives way to the other
+_HALFWAY = (-1, 4, -11, 40, 40, -11, 4, -1)  # 64ths of the pixels around a place between two
 _REACH = 16  # of the full search, in pixels of the quarter-size picture
 _ROUNDS = 3  # of trying the neighbours' vectors
 _SMOOTHNESS = 0.02  # squared error a pixel that a vector's difference to its neighbours may cost
@@ -26,32 +28,40 @@ LUMA = (0.299, 0.587, 0.114)
 def predict(last: Tensor, first: Tensor, motion: Tensor) -> Tensor:
     """Move two pictures [b, 3, H, W] along a motion field: the key picture they predict.
 
-    Blocks overlap: a pixel is the mean of what the four blocks around it say, weighted by how near
-    their centres are. Where all four are still the last picture comes back bit for bit: the
-    rounding of weights would add up over a group.
+    Blocks overlap: near a border a pixel is the mean of what the blocks around it say, weighted by
+    how near they are; wider overlaps predict no better and look softer. Where all are still the
+    last picture comes back bit for bit: the rounding of weights would add up over a group.
 
     Args:
         last: the key picture before.
         first: the first picture of the group.
-        motion: whole vectors, and 1 where the first picture is meant, else 0 [b, 3, h, w].
+        motion: vectors, and 1 where the first picture is meant, else 0 [b, 3, h, w].
 
     Source: overlapped block motion compensation, Orchard and Sullivan, 1994 (H.263, annex F);
-    long-term reference pictures of H.264.
+    long-term reference pictures of H.264; interpolation of H.265, 8.5.3.3.3.
     """
-    long_term = bool(motion[:, 2].any())
+    fine = _at_halves(last)
+    fine_first = _at_halves(first) if motion[:, 2].any() else None
 
     def seen(field: Tensor) -> Tensor:
-        moved = _sample(last, field[:, :2], "nearest")
-        if not long_term:
+        moved = _sample(fine, field[:, :2], "nearest", PER_PIXEL)
+        if fine_first is None:
             return moved
-        return torch.where(field[:, 2:] == 0, moved, _sample(first, field[:, :2], "nearest"))
+        long_term = _sample(fine_first, field[:, :2], "nearest", PER_PIXEL)
+        return torch.where(field[:, 2:] == 0, moved, long_term)
 
     return _overlapped(motion, last, seen)
 
 
 def move(picture: Tensor, motion: Tensor, share: float) -> Tensor:
     """Move a picture [b, 3, H, W] along a share of a motion field [b, 2, h, w], as in `predict`."""
+    share /= PER_PIXEL
     return _overlapped(motion, picture, lambda field: _sample(picture, field * share, "bicubic"))
+
+
+def weight(distance: Tensor) -> Tensor:
+    """Return how much the vector of a block counts, in one axis, so many pixels from its centre."""
+    return ((BLOCK / 2 - distance) / _BLEND + 0.5).clamp(0, 1)
 
 
 def _overlapped(motion: Tensor, still: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
@@ -71,7 +81,8 @@ def _around(motion: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """
     rows, columns = motion.shape[2:]
     padded, half = F.pad(motion, (1, 1, 1, 1), mode="replicate"), BLOCK // 2
-    share = (torch.arange(BLOCK, device=motion.device) + 0.5) / BLOCK  # of the block that follows
+    away = torch.arange(BLOCK, device=motion.device) + 0.5  # from the centre before
+    share = weight(BLOCK - away)  # of the block that follows
     below, right = (share.repeat(n + 1)[half:-half] for n in (rows, columns))
     for down in (0, 1):
         for across in (0, 1):
@@ -81,11 +92,26 @@ def _around(motion: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
             yield vertical[:, None] * horizontal, wide[:, :, half:-half, half:-half]
 
 
-def _sample(picture: Tensor, field: Tensor, mode: str) -> Tensor:
-    """Sample a picture [b, c, H, W] at every position plus its displacement [b, 2, H, W]."""
+def _at_halves(picture: Tensor) -> Tensor:
+    """Return a picture [b, c, H, W] with what is between its pixels, too: [b, c, 2 H, 2 W]."""
+    wide = torch.stack([picture, _halfway(picture)], -1).flatten(-2)
+    below = _halfway(wide.mT).mT
+    return torch.stack([wide, below], -2).flatten(-3, -2)
+
+
+def _halfway(picture: Tensor) -> Tensor:
+    """Interpolate, for every pixel of [b, c, H, W], between it and its neighbour to the right."""
+    taps = picture.new_tensor(_HALFWAY).div(64).view(1, 1, 1, -1)
+    b, c, height, width = picture.shape
+    padded = F.pad(picture, (3, 4, 0, 0), mode="replicate").reshape(b * c, 1, height, width + 7)
+    return F.conv2d(padded, taps).view_as(picture)
+
+
+def _sample(picture: Tensor, field: Tensor, mode: str, spacing: int = 1) -> Tensor:
+    """Sample a picture [b, c, H, W] every few pixels, each plus its displacement [b, 2, ., .]."""
     _, _, height, width = picture.shape
-    x = torch.arange(width, device=picture.device) + field[:, 0]
-    y = torch.arange(height, device=picture.device)[:, None] + field[:, 1]
+    x = torch.arange(0, width, spacing, device=picture.device) + field[:, 0]
+    y = torch.arange(0, height, spacing, device=picture.device)[:, None] + field[:, 1]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
     return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
 
@@ -94,8 +120,8 @@ def _sample(picture: Tensor, field: Tensor, mode: str) -> Tensor:
 def search_motion(reference: Tensor, frames: Tensor) -> Tensor:
     """Find the motion field [b, 2, h, w] of four frames.
 
-    A full search at a quarter of the size, finer steps around its result at half and full size, and
-    rounds in which every block tries its neighbours' vectors.
+    A full search at a quarter of the size, finer steps around its result at half and full size and
+    of half a pixel, and rounds in which every block tries its neighbours' vectors.
 
     Args:
         reference: the picture before the frames [b, 3, H, W] in -1..1.
@@ -109,7 +135,7 @@ def search_motion(reference: Tensor, frames: Tensor) -> Tensor:
         if level is not pyramid[2]:
             motion = motion * 2
         motion = _closer(level, _smoother(level, motion))
-    return motion
+    return PER_PIXEL * _closer(pyramid[0], motion, 1 / PER_PIXEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,11 +222,11 @@ def _smoother(level: _Level, motion: Tensor) -> Tensor:
     return motion
 
 
-def _closer(level: _Level, motion: Tensor) -> Tensor:
-    """Let every block try steps of one pixel of this level."""
+def _closer(level: _Level, motion: Tensor, size: float = 1) -> Tensor:
+    """Let every block try steps of a size in pixels of this level."""
     best = level.cost(motion, motion)
     for step in [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]:
-        candidate = motion + motion.new_tensor(step).view(1, 2, 1, 1)
+        candidate = motion + size * motion.new_tensor(step).view(1, 2, 1, 1)
         motion, best = _better(level, candidate, motion, best)
     return motion
 

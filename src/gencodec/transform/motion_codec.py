@@ -7,14 +7,14 @@
                   the three between: both key pictures moved to them, and blended
 
 The loop keeps key pictures, not latents: a block transform alone cannot follow a moving edge, while
-moving the picture before by one whole-number vector a block predicts 4 to 9 dB better than leaving
-it where it was. A and its synthesis are the picture transform's: what it knows of pictures holds
-for what is new in one, too; a linear transform of the error in pixels needs up to twice the bits to
-look alike. What was covered for a while comes back from the first picture. Frames between cost
-nothing but motion, and depend on no others. A network cleans the key pictures in the loop; it is
-gated by motion and residual, so what is still stays exactly still, at no cost. All symbols lie on
-the latent grid: the two channels of vectors come first, that of their references last, and the
-prior sees them as it sees any others.
+moving the picture before by one vector a block predicts 4 to 9 dB better than leaving it where it
+was. A and its synthesis are the picture transform's: what it knows of pictures holds for what is
+new in one, too; a linear transform of the error in pixels needs up to twice the bits to look alike.
+What was covered for a while comes back from the first picture. Frames between cost nothing but
+motion, and depend on no others. A network cleans the key pictures in the loop; it is gated by
+motion and residual, so what is still stays exactly still, at no cost. All symbols lie on the latent
+grid: the two channels of vectors come first, that of their references last, and the prior sees them
+as it sees any others.
 
 Source: conditional coding after DCVC-RT, arXiv 2502.20762; explicit motion because implicit motion
 is 3.2 % worse on fast scenes there, and needs large networks.
@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencodec.transform.latent_codec import ANCHOR, INTER, HyperAnalysis
-from gencodec.transform.motion import FRAMES, move, predict
+from gencodec.transform.motion import FRAMES, PER_PIXEL, move, predict
 from gencodec.transform.motion_networks import Blend, Decision, LoopFilter, MotionCodecConfig
 from gencodec.transform.picture import PictureConfig, PictureTransform
 from gencodec.transform.vectors import choose_vectors, differences, vectors
@@ -209,7 +209,7 @@ class MotionCodec(nn.Module):
             frames = torch.cat([made, frames], 2)
         following = MotionState(picture=key, first=state.first, motion=prediction.motion)
         vector, reference = prediction.motion[:, :VECTOR], prediction.motion[:, VECTOR:]
-        return frames, torch.cat([vector, scaled, reference], 1), following
+        return frames, torch.cat([vector / PER_PIXEL, scaled, reference], 1), following
 
     def _key(
         self, coded: Tensor, prediction: Prediction, quality: Tensor

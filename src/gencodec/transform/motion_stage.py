@@ -27,7 +27,7 @@ from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, intege
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovingFrames:
-    """Frames [T, H, W, 3], and the motion [t - 1, 2, h, w] of each block of four, in pixels."""
+    """Frames [T, H, W, 3], and the motion [t - 1, 2, h, w] of each four of them, in half pixels."""
 
     rgb: NDArray[np.uint8]
     motion: NDArray[np.int16]

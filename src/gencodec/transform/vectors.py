@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencodec.transform.motion import BLOCK, LUMA
+from gencodec.transform.motion import BLOCK, LUMA, weight
 
 _EVERY = 4  # pixel a side is compared
 _MARGIN = 96  # pixels beyond the edge that a vector may point to
@@ -123,8 +123,9 @@ class _Blocks:
         self._halves = F.pixel_shuffle(halves, 2)[:, 0]  # at half pixels
         targets = _soft(torch.einsum("cthw,c->thw", frames[:, 1::2], luma)[:, None])
         self._targets = F.pad(targets, (half, half, half, half), mode="replicate")[:, 0]
-        self._inside = torch.arange(_EVERY // 2, 2 * BLOCK, _EVERY, device=references.device)
-        near = 1 - (self._inside - BLOCK).abs() / BLOCK
+        inside = torch.arange(_EVERY // 2, 2 * BLOCK, _EVERY, device=references.device)
+        near = weight((inside - BLOCK).abs())
+        self._inside, near = inside[near > 0], near[near > 0]
         weights = near[:, None] * near
         self._weights = 6 * BLOCK**2 * weights / weights.sum()  # of two lumas, for 4 x 3 channels
         self._limits = references.shape[2:]
@@ -132,20 +133,20 @@ class _Blocks:
     def errors(self, y: Tensor, x: Tensor, candidates: Tensor) -> Tensor:
         """Return the squared error [n, k] of fields [n, 3, k] at blocks y, x [k]."""
         rows, columns = ((BLOCK * at)[:, None] + self._inside for at in (y, x))
-        targets = self._targets[:, rows[:, :, None], columns[:, None]]  # [2, k, 8, 8]
+        targets = self._targets[:, rows[:, :, None], columns[:, None]]  # [2, k, n, n]
         which = candidates[:, 2, :, None, None].long()
         total = torch.zeros_like(candidates[:, 0])
-        for target, share in zip(targets, (1, 2), strict=True):
+        for target, share in zip(targets, (0.5, 1), strict=True):
             rows = self._at(y, candidates[:, 1] * share, 0)
             columns = self._at(x, candidates[:, 0] * share, 1)
-            moved = self._halves[which, rows[..., :, None], columns[..., None, :]]  # [n, k, 8, 8]
+            moved = self._halves[which, rows[..., :, None], columns[..., None, :]]  # [n, k, ., .]
             total = total + ((moved - target).square() * self._weights).sum((2, 3))
         return total
 
     def _at(self, block: Tensor, shift: Tensor, axis: int) -> Tensor:
         """Return positions at half pixels, shifted by half pixels, around blocks."""
         limit = 2 * (self._limits[axis] + 2 * _MARGIN) - 1
-        start = (2 * (block * BLOCK - BLOCK // 2 + _MARGIN + 1) + shift.long())[..., None]
+        start = (2 * (block * BLOCK - BLOCK // 2 + _MARGIN + 1) + shift.round().long())[..., None]
         return (start + 2 * self._inside).clamp(0, limit)
 
 
