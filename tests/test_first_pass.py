@@ -27,7 +27,10 @@ class Coder:
         self.sizes = sizes or [round(300 * 1.078**q) for q in range(QUALITIES)]
         self.calls = 0
 
-    def encode(self, latents: Any, quality: int) -> Any:  # noqa: ANN401
+    def place(self, rung: int, *, prefer_half: bool) -> tuple[int, bool]:
+        return rung, prefer_half
+
+    def encode(self, latents: Any, quality: int, *, prefer_half: bool) -> Any:  # noqa: ANN401
         self.calls += 1
         return SimpleNamespace(size=round(self.sizes[quality] * float(latents.flat[0])))
 
@@ -54,6 +57,11 @@ def test_a_sample_is_coded_once_a_quality() -> None:
     assert one.at(3) is one.at(3)
     assert one.at(4) is not one.at(3)
     assert coder.calls == 2
+    assert one.at(3, half=False) is one.at(3)
+    assert one.at(3, half=True) is not one.at(3)
+    one.prefers_half = True
+    assert one.at(3, half=True) is one.at(3)
+    assert coder.calls == 3
 
 
 def test_the_pass_counts_frames_groups_and_time() -> None:

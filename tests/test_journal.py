@@ -26,24 +26,24 @@ RGB = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 TARGET = Target(bpp=0.3)
 
 
-def group(payload: bytes = b"payload") -> CodedGroup:
-    block = GnvcVdBlock(quality=20, anchor_offset=6, steps=2, start_level=350, flags=1)
+def group(payload: bytes = b"payload", quality: int = 20) -> CodedGroup:
+    block = GnvcVdBlock(quality=quality, anchor_offset=6, steps=2, start_level=350, flags=1)
     return CodedGroup(block=block, payload=payload, digest=0xDEADBEEF)
 
 
 def test_a_group_is_found_under_its_content_and_only_there(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", b"context")
-    journal.group(RGB).add(20, group())
+    journal.group(RGB).add(group())
     journal.close()
     again = Journal(tmp_path / "j", b"context")
-    assert again.group(RGB.copy()).find(20) == group()
+    assert again.group(RGB.copy()).find(20, half_size=False) == group()
     assert again.found == 1
-    assert again.group(RGB).find(21) is None
-    assert again.group(RGB + np.uint8(1)).find(20) is None
-    assert again.group(RGB.reshape(4, 2, 4, 3)).find(20) is None
+    assert again.group(RGB).find(21, half_size=False) is None
+    assert again.group(RGB + np.uint8(1)).find(20, half_size=False) is None
+    assert again.group(RGB.reshape(4, 2, 4, 3)).find(20, half_size=False) is None
     again.close()
     other = Journal(tmp_path / "j", b"other")
-    assert other.group(RGB).find(20) is None
+    assert other.group(RGB).find(20, half_size=False) is None
     other.close()
 
 
@@ -51,7 +51,7 @@ def test_every_cut_and_flip_of_a_journal_costs_groups_and_nothing_else(tmp_path:
     folder = tmp_path / "j"
     journal = Journal(folder, b"")
     for quality in range(3):
-        journal.group(RGB).add(quality, group(bytes([quality] * 5)))
+        journal.group(RGB).add(group(bytes([quality] * 5), quality))
     journal.close()
     whole = (folder / "groups").read_bytes()
     for at in range(len(whole)):
@@ -59,10 +59,11 @@ def test_every_cut_and_flip_of_a_journal_costs_groups_and_nothing_else(tmp_path:
             (folder / "groups").write_bytes(data)
             damaged = Journal(folder, b"")
             for quality in range(3):
-                found = damaged.group(RGB).find(quality)
-                assert found in (None, group(bytes([quality] * 5)))
-            damaged.group(RGB).add(9, group())
-            assert damaged.group(RGB).find(9) == group()
+                found = damaged.group(RGB).find(quality, half_size=False)
+                assert found in (None, group(bytes([quality] * 5), quality))
+            damaged.group(RGB).add(group(quality=9))
+            assert damaged.group(RGB).find(9, half_size=False) == group(quality=9)
+            assert damaged.group(RGB).find(9, half_size=True) is None
             damaged.close()
 
 
@@ -71,14 +72,14 @@ def test_a_journal_is_removed_on_success_and_kept_on_an_interrupt(tmp_path: Path
 
     def interrupted() -> None:
         with kept(output, b"") as journal:
-            journal.group(RGB).add(1, group())
+            journal.group(RGB).add(group())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert [path.name for path in tmp_path.iterdir()] == [".out.gnv.gencodec"]
     with kept(output, b"") as journal:
-        assert journal.group(RGB).find(1) == group()
+        assert journal.group(RGB).find(20, half_size=False) == group()
         (journal.folder / ".gencodec-x.partial").mkdir()
     assert list(tmp_path.iterdir()) == []
 
@@ -86,10 +87,10 @@ def test_a_journal_is_removed_on_success_and_kept_on_an_interrupt(tmp_path: Path
 def test_two_runs_do_not_write_one_output(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     with kept(tmp_path / "out.gnv", b"") as journal:
-        journal.group(RGB).add(1, group())
+        journal.group(RGB).add(group())
         with pytest.raises(OutputError, match="another gencodec"):
             Journal(journal.folder, b"")
-        assert journal.group(RGB).find(1) == group()
+        assert journal.group(RGB).find(20, half_size=False) == group()
 
 
 def test_the_code_is_part_of_the_context() -> None:
@@ -103,9 +104,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     coded: list[int] = []
     encode = GroupCoder.encode
 
-    def counting(self: GroupCoder, source: Any, quality: int) -> CodedGroup:  # noqa: ANN401
-        coded.append(quality)
-        return encode(self, source, quality)
+    def counting(self: GroupCoder, source: Any, rung: int, *, prefer_half: bool) -> CodedGroup:  # noqa: ANN401
+        coded.append(rung)
+        return encode(self, source, rung, prefer_half=prefer_half)
 
     monkeypatch.setattr(GroupCoder, "encode", counting)
     return coded

@@ -29,7 +29,7 @@ from gencodec.look import Look, Sample, look_at, plan_file
 from gencodec.packs.models import Generator, Models
 from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
-from gencodec.trial import Trial
+from gencodec.trial import SizeTrial, Trial
 
 _FILE_OVERHEAD = 122  # bytes of the header and the end, with one pack
 _SECOND_HEADER = 75  # bytes that files of several groups have besides
@@ -110,9 +110,14 @@ class Encoder:
         carried = beside.bytes if beside and target.size is not None else 0
         budget = wanted - carried - _FILE_OVERHEAD - (len(look.groups) > 1) * _SECOND_HEADER
         plan = plan_file(look, budget, overhead, self._coder.rungs)
+        sizes = SizeTrial(self._models, self._header(0, constant_rate=look.constant_rate))
+        if self._coder.tries_both(plan.quality):
+            sizes.choose_all(look.samples, plan.quality)
+            plan = plan_file(look, budget, overhead, self._coder.rungs)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
             rung = plan.next_quality(group.index)
+            sizes.choose(sample, rung)
             plan.spent(sample.at(rung).size + overhead)
             return rung
 
@@ -125,8 +130,11 @@ class Encoder:
         if wanted is None:
             return self._write(stream, look, self._fixed)
         control = PipeController(wanted, _FILE_OVERHEAD + _SECOND_HEADER, self._coder.rungs)
+        sizes = SizeTrial(self._models, self._header(0, constant_rate=look.constant_rate))
 
         def choose(group: FrameGroup, sample: Sample) -> int:
+            if control.quality is not None:
+                sizes.choose(sample, control.quality)
             frames = len(group.ticks)
             overhead = self._overhead(look, frames)
             return control.choose(
@@ -184,7 +192,8 @@ class Encoder:
 
     def _sample(self, group: FrameGroup) -> Sample:
         kept = self._journal.group(group.rgb) if self._journal else None
-        return Sample(partial(self._models.transform.prepare, group.rgb), self._coder, kept)
+        prepare = partial(self._models.transform.prepare, group.rgb)
+        return Sample(prepare, self._coder, kept, starts_scene=group.cut)
 
     def _header(self, start_tick: int, *, constant_rate: bool) -> Header:
         return Header(

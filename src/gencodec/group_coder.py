@@ -53,27 +53,43 @@ class GroupCoder:
         self._models = models
         self._qualities = models.exact.prior.config.qualities
         self.rungs = self._qualities + models.defaults.half_shift
+        self.always_half = self.rung_of(models.defaults.half_below)
+        self.never_half = max(self.always_half, self.rung_of(models.defaults.half_tried_below))
 
     def rung_of(self, quality: int) -> int:
         """Return the rung that codes whole pictures at a quality index, or costs as much."""
         return quality + self._models.defaults.half_shift
 
-    def encode(self, source: Source, rung: int) -> CodedGroup:
-        """Code a group, made ready by the pack's transform, at a rung of the ladder of rates.
+    def tries_both(self, rung: int) -> bool:
+        """Return whether either size may show more at a rung."""
+        return self.always_half <= rung < self.never_half
+
+    def place(self, rung: int, *, prefer_half: bool = False) -> tuple[int, bool]:
+        """Return the quality index of a rung, and whether it is one of half-size pictures.
 
         The ladder goes through the quality indices of half-size pictures up to where those of
-        whole pictures cost as much and show more, and on through these.
+        whole pictures cost as much, and on through these.
+
+        Args:
+            rung: of the ladder.
+            prefer_half: stay with half-size pictures as long as they may show more.
         """
+        if rung < (self.never_half if prefer_half else self.always_half):
+            return rung, True
+        return rung - self._models.defaults.half_shift, False
+
+    def encode(self, source: Source, rung: int, *, prefer_half: bool = False) -> CodedGroup:
+        """Code a group, made ready by the pack's transform, at a rung; see `place`."""
         defaults, exact = self._models.defaults, self._models.exact
         t, h, w = source.shape[-3:]
         offset = defaults.anchor_pairs(t)
-        half_size = rung < self.rung_of(defaults.half_below)
-        index = rung - (0 if half_size else defaults.half_shift)
+        index, half_size = self.place(rung, prefer_half=prefer_half)
         pair = group_quality(index, offset, self._qualities)
         grid = symbol_shape((t, h, w), half_size=half_size)[1:]
         encoder = GroupEncoder(exact.prior, exact.tables, grid)
-        refine = self._models.refiner is not None and rung < self.rung_of(defaults.refine_below)
-        steps = defaults.steps if refine else 0
+        level = min(rung, self.always_half - 1) if half_size else rung
+        coarse = level < self.rung_of(defaults.refine_below)
+        steps = defaults.steps if coarse and self._models.refiner is not None else 0
         self._models.transform.encode(
             source, pair, encoder.encode_frame, shown=False, half_size=half_size
         )

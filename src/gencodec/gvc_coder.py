@@ -259,6 +259,7 @@ class _PictureCoder:
             anchor_doubling=0.0,
             half_below=0,
             half_shift=0,
+            half_tried_below=0,
             steps=0,
         )
         self._models = replace(models, defaults=plain)

@@ -75,15 +75,15 @@ class Journal:
         content.update(np.ascontiguousarray(rgb).data)
         return content.digest()
 
-    def find(self, key: bytes, quality: int) -> CodedGroup | None:
+    def find(self, key: bytes) -> CodedGroup | None:
         """Return a finished group; None if it is not there, or not as it was written."""
-        place = self._places.get(_entry_key(key, quality))
+        place = self._places.get(key)
         if place is None or self._stream is None:
             return None
         self._stream.seek(place[0])
         body = self._stream.read(place[1])
         stored = int.from_bytes(self._stream.read(_CRC_BYTES), "little")
-        if _crc(_entry_key(key, quality), body) != stored:
+        if _crc(key, body) != stored:
             return None
         with suppress(FormatError):
             coded = _unpacked(body)
@@ -91,25 +91,25 @@ class Journal:
             return coded
         return None
 
-    def add(self, key: bytes, quality: int, coded: CodedGroup) -> None:
+    def add(self, key: bytes, coded: CodedGroup) -> None:
         """Keep a finished group; it is on the disk when this returns.
 
         Raises:
             OutputError: it cannot be written.
         """
         stream = self._stream or self._open()
-        entry, body = _entry_key(key, quality), _packed(coded)
-        head = entry + len(body).to_bytes(_SIZE_BYTES, "little")
+        body = _packed(coded)
+        head = key + len(body).to_bytes(_SIZE_BYTES, "little")
         try:
             start = stream.seek(0, os.SEEK_END)
-            stream.write(head + body + _crc(entry, body).to_bytes(_CRC_BYTES, "little"))
+            stream.write(head + body + _crc(key, body).to_bytes(_CRC_BYTES, "little"))
             stream.flush()
             os.fsync(stream.fileno())
         except OSError as error:
             raise OutputError(
                 f"cannot write {self._path}: {error.strerror}; free space or pass --no-resume"
             ) from error
-        self._places[entry] = start + len(head), len(body)
+        self._places[key] = start + len(head), len(body)
 
     def close(self) -> None:
         """Let go of the journal; one without groups is removed."""
@@ -174,13 +174,18 @@ class GroupJournal:
     def __init__(self, journal: Journal, key: bytes) -> None:
         self._journal, self._key = journal, key
 
-    def find(self, quality: int) -> CodedGroup | None:
-        """Return the group as it was coded at a quality index, if it was."""
-        return self._journal.find(self._key, quality)
+    def find(self, quality: int, *, half_size: bool) -> CodedGroup | None:
+        """Return the group as it was coded at a quality index and a size, if it was."""
+        return self._journal.find(self._entry(quality, half_size=half_size))
 
-    def add(self, quality: int, coded: CodedGroup) -> None:
+    def add(self, coded: CodedGroup) -> None:
         """Keep the group as it was coded; raise as `Journal.add`."""
-        self._journal.add(self._key, quality, coded)
+        block = coded.block
+        self._journal.add(self._entry(block.quality, half_size=block.half_size), coded)
+
+    def _entry(self, quality: int, *, half_size: bool) -> bytes:
+        way = bytes([quality, half_size])
+        return hashlib.blake2b(self._key + way, digest_size=_KEY_BYTES).digest()
 
 
 def _next_entry(stream: BinaryIO, size: int) -> tuple[bytes, int, int] | None:
@@ -195,10 +200,6 @@ def _next_entry(stream: BinaryIO, size: int) -> tuple[bytes, int, int] | None:
     body = stream.read(length)
     stored = int.from_bytes(stream.read(_CRC_BYTES), "little")
     return (head[:_KEY_BYTES], start, length) if _crc(head[:_KEY_BYTES], body) == stored else None
-
-
-def _entry_key(key: bytes, quality: int) -> bytes:
-    return hashlib.blake2b(key + bytes([quality]), digest_size=_KEY_BYTES).digest()
 
 
 def _crc(key: bytes, body: bytes) -> int:

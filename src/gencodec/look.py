@@ -44,10 +44,20 @@ class Look:
 
 
 class Sample:
-    """A group that is made ready and coded when it has to be, at a quality index at most once."""
+    """A group that is made ready and coded when it has to be, in each way at most once.
+
+    Attributes:
+        starts_scene: the group looks unlike the one before it.
+        prefers_half: it is coded at half size where both sizes are possible; None: not tried yet.
+    """
 
     def __init__(
-        self, prepare: Callable[[], Source], coder: GroupCoder, journal: GroupJournal | None = None
+        self,
+        prepare: Callable[[], Source],
+        coder: GroupCoder,
+        journal: GroupJournal | None = None,
+        *,
+        starts_scene: bool = False,
     ) -> None:
         """Prepare.
 
@@ -55,11 +65,14 @@ class Sample:
             prepare: makes the group ready; called at most once.
             coder: codes it.
             journal: where it may be found coded, and is kept.
+            starts_scene: see the attributes.
         """
+        self.starts_scene = starts_scene
+        self.prefers_half: bool | None = None
         self._prepare: Callable[[], Source] | None = prepare
         self._source: Source | None = None
         self._coder, self._journal = coder, journal
-        self._coded: dict[int, CodedGroup] = {}
+        self._coded: dict[tuple[int, bool], CodedGroup] = {}
 
     @property
     def source(self) -> Source:
@@ -70,14 +83,17 @@ class Sample:
             raise TypeError("a group is prepared once")
         return self._source
 
-    def at(self, quality: int) -> CodedGroup:
-        """Return the group coded at a quality index."""
-        if quality not in self._coded:
-            found = self._journal.find(quality) if self._journal else None
-            self._coded[quality] = found or self._coder.encode(self.source, quality)
+    def at(self, rung: int, *, half: bool | None = None) -> CodedGroup:
+        """Return the group coded at a rung, as it prefers or as it is asked for."""
+        prefer_half = bool(self.prefers_half) if half is None else half
+        place = index, half_size = self._coder.place(rung, prefer_half=prefer_half)
+        if place not in self._coded:
+            found = self._journal.find(index, half_size=half_size) if self._journal else None
+            coded = found or self._coder.encode(self.source, rung, prefer_half=prefer_half)
             if self._journal and not found:
-                self._journal.add(quality, self._coded[quality])
-        return self._coded[quality]
+                self._journal.add(coded)
+            self._coded[place] = coded
+        return self._coded[place]
 
 
 def look_at(

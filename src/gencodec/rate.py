@@ -98,6 +98,9 @@ def find_quality(size_at: SizeAt, wanted: float, qualities: int, start: int) -> 
 class FilePlan:
     """Spreads two neighbouring quality indices over the groups of a file.
 
+    Attributes:
+        quality: the lower of the two.
+
     Args:
         quality: the lower of the two.
         low, high: bytes expected of every group at `quality` and `quality` + 1.
@@ -107,7 +110,7 @@ class FilePlan:
     def __init__(
         self, quality: int, low: Sequence[float], high: Sequence[float], budget: float
     ) -> None:
-        self._quality = quality
+        self.quality = quality
         self._low, self._high = list(low), list(high)
         self._budget = budget
         self._owed = 0.0  # bytes by which the groups so far stayed below an even share
@@ -121,8 +124,8 @@ class FilePlan:
         self._owed += min(max(share, 0.0), 1.0) * step
         if step > 0 and self._owed >= step / 2:
             self._owed -= step
-            return self._quality + 1
-        return self._quality
+            return self.quality + 1
+        return self.quality
 
     def spent(self, size: int) -> None:
         """Take the real bytes of the group just coded off the budget."""
@@ -137,6 +140,9 @@ class PipeController:
     to its middle would make one group pay for all the drift before it. The last group, which may be
     short and needs an anchor all the same, gets worse only beyond nearly all of the tolerance.
 
+    Attributes:
+        quality: index chosen last; None before the first.
+
     Args:
         bytes_per_frame: the target.
         overhead: bytes of the file that belong to no group.
@@ -148,7 +154,7 @@ class PipeController:
         self._qualities = qualities
         self._due = 0.0
         self._used = float(overhead)
-        self._quality: int | None = None
+        self.quality: int | None = None
 
     def choose(self, size_at: SizeAt, frames: int, *, last: bool = False) -> int:
         """Return the quality of the next group and account for its bytes.
@@ -162,7 +168,7 @@ class PipeController:
         middle = self._due - self._used  # bytes that would bring the total to what is due
         least = middle - _BAND * self._due
         most = middle + (_LAST_BAND if last else _BAND) * self._due
-        quality = self._quality
+        quality = self.quality
         if quality is None:
             quality = self._nearest(size_at, middle, self._qualities // 3)
         elif size_at(quality) < least:
@@ -170,7 +176,7 @@ class PipeController:
         elif size_at(quality) > most:
             quality = find_quality(size_at, most, self._qualities, quality)
         self._used += size_at(quality)
-        self._quality = quality
+        self.quality = quality
         return quality
 
     def _nearest(self, size_at: SizeAt, wanted: float, start: int) -> int:

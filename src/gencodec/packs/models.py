@@ -66,6 +66,8 @@ class Defaults:
             would cost more than the lowest index, pictures of half the width and height.
         half_shift: by how many indices half-size pictures are better at equal bytes; with both 0
             there are none.
+        half_tried_below: quality index from which on whole pictures are always coded; from
+            `half_below` to it, both sizes are tried.
         steps: refinement steps, 0 for none.
         refine_below: groups of this quality index and above are not refined.
         noise: whether refinement starts from noise mixed into the latents.
@@ -81,6 +83,7 @@ class Defaults:
     anchor_doubling: float = 0.0
     half_below: int = 0
     half_shift: int = 0
+    half_tried_below: int = 0
     steps: int = 0
     refine_below: int = 64
     noise: bool = False
@@ -266,8 +269,9 @@ def _check_ladder(
     rungs, top = defaults.half_below, transform.qualities - defaults.half_shift
     if rungs and not isinstance(transform, MotionCodecConfig):
         raise PackError(f"pack {manifest.name}: latent codecs code no half-size pictures")
-    if not 0 <= rungs <= top:
-        raise PackError(f"pack {manifest.name}: half_below is {rungs}, must be 0 .. {top}")
+    for name, value in (("half_below", rungs), ("half_tried_below", defaults.half_tried_below)):
+        if not 0 <= value <= top:
+            raise PackError(f"pack {manifest.name}: {name} is {value}, must be 0 .. {top}")
 
 
 def load_networks(

@@ -219,6 +219,7 @@ _NUMBERS = (
     "anchor_doubling",
     "half_below",
     "half_shift",
+    "half_tried_below",
     "tile_frames",
     "tile_size",
     "tile_overlap",

@@ -190,6 +190,7 @@ def _mini() -> Recipe:
             anchor_doubling=1.5,
             half_below=7,
             half_shift=20,
+            half_tried_below=16,
             steps=1,
             refine_below=7,
             tile_size=24,

@@ -99,7 +99,8 @@ class Workbench:
     @property
     def half_end(self) -> int:
         """The quality index from which on no pictures of half the size are coded."""
-        return self.defaults.half_below + self.defaults.half_shift
+        defaults = self.defaults
+        return max(defaults.half_below, defaults.half_tried_below) + defaults.half_shift
 
     def picture_loss(
         self, made: Tensor, true: Tensor, kind: str
