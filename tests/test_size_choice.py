@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from gencodec.frames import source
 from gencodec.group_coder import GroupCoder
 from gencodec.look import Sample
 from gencodec.packs.models import Models
-from gencodec.trial import SizeTrial
+from gencodec.trial import SizeTrial, _edge_error
 
+WEIGHTS = np.array([0.299, 0.587, 0.114])
 BOTH = {"half_below": 1, "half_shift": 10, "half_tried_below": 54, "steps": 0}  # at rungs 11 to 63
 
 
@@ -48,7 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     def nearer(_self: SizeTrial, _sample: Sample, _rung: int) -> bool:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
-    monkeypatch.setattr(SizeTrial, "_clearly_nearer", nearer)
+    monkeypatch.setattr(SizeTrial, "_nearer_at_half", nearer)
     return answers
 
 
@@ -92,31 +92,35 @@ def test_outside_the_rungs_of_both_nothing_is_tried(motion_models: Models) -> No
     assert one.at(63).block.quality == 63
 
 
-def test_half_size_must_be_clearly_nearer_at_equal_bytes(
+def test_the_error_counts_as_if_at_equal_bytes(
     motion_models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = loaded(motion_models)
     trial, one = SizeTrial(models, header(models)), sample(models)
     whole, half = (one.at(30, half=half) for half in (False, True))
     assert (whole.block.half_size, half.block.half_size) == (False, True)
-    even = 2.8 * math.log(half.size / whole.size)  # dB that its bytes are worth
-    for gain, clearly in ((even, False), (even + 0.2, False), (even + 0.5, True)):
-        found = {False: 30.0, True: 30.0 + gain}
+    even = (whole.size / half.size) ** 0.3  # times the error that half size may have
+    for share, nearer in ((0.99, True), (1.01, False)):
+        found = {False: 0.2, True: 0.2 * even * share}
         monkeypatch.setattr(
-            SizeTrial, "_decibels", lambda _, coded, __, found=found: found[coded.block.half_size]
+            SizeTrial, "_error", lambda _, coded, __, found=found: found[coded.block.half_size]
         )
-        assert trial._clearly_nearer(one, 30) is clearly
+        assert trial._nearer_at_half(one, 30) is nearer
 
 
 def test_what_is_tried_is_what_a_decoder_shows(motion_models: Models) -> None:
     models = loaded(motion_models)
     trial, one, coder = SizeTrial(models, header(models)), sample(models), GroupCoder(models)
-    true = one.source.rgb[..., :]  # type: ignore[attr-defined]
+    true = one.source.rgb  # type: ignore[attr-defined]
     for half in (False, True):
         coded = one.at(30, half=half)
         record = trial._record(coded, len(true))
         shown = coder.decode(record, (3, 3, 4)).pictures
         assert shown is not None
-        luma = (true - shown[:9, :48, :64].astype(float)) @ (0.299, 0.587, 0.114)
-        expected = np.mean([10 * np.log10(255**2 / np.square(each).mean()) for each in luma])
-        assert trial._decibels(coded, one.source) == pytest.approx(expected, abs=1e-3)
+        expected = np.mean(
+            [
+                _edge_error(*(x[None] @ WEIGHTS / 255 for x in pair))
+                for pair in zip(shown[:9, :48, :64], true, strict=True)
+            ]
+        )
+        assert trial._error(coded, one.source) == pytest.approx(expected, rel=1e-4)

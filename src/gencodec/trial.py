@@ -3,13 +3,12 @@
 Refinement invents detail, and not in every group for the better. Which start level and how many
 steps a group gets is tried out on its beginning, without refinement among the candidates.
 
-At middle rates what moves fast looks better at half size, what is slow and detailed does not; which
-it is shows in the squared error of both.
+At middle rates what moves fast looks better at half size, what is slow and detailed does not: half
+size shows it where its edges, at full size, are nearer.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -26,11 +25,11 @@ from gencodec.transform import Reconstruction, Source
 _STEPS = (1, 2, 5)
 _LEVELS = (0.5, 1.0, 1.6)  # of the level that is as strong as the codec's error
 _LEVEL_MAX = 999
-_TRIED_FRAMES = 17  # of a group
+_TRIED_FRAMES = 17  # of a group, by each refinement
+_SEEN_FRAMES = 33  # of a group, at each size
 _FLICKER = 2.0  # error of the change from frame to frame, against that of edges
 _SAME = 0.0026  # keeps the similarity of two flat places steady (Xue et al.)
-_CLEARLY = 0.35  # dB by which half size must be nearer: its detail is invented in part
-_DECIBELS = 2.8  # that a factor of e of bytes is worth
+_LESS_ERROR = 0.3  # power of its bytes by which the error of a group's edges falls
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32) / 255
 
 
@@ -54,32 +53,32 @@ class SizeTrial:
         """Let a group choose at a rung if it has not; within a scene as the group before it."""
         if sample.prefers_half is None and self._coder.tries_both(rung):
             if self._last is None or sample.starts_scene:
-                sample.prefers_half = self._clearly_nearer(sample, rung)
+                sample.prefers_half = self._nearer_at_half(sample, rung)
             else:
                 sample.prefers_half = self._last
         if sample.prefers_half is not None:
             self._last = sample.prefers_half
 
-    def _clearly_nearer(self, sample: Sample, rung: int) -> bool:
-        """Return whether half size shows a group clearly nearer to its source."""
+    def _nearer_at_half(self, sample: Sample, rung: int) -> bool:
+        """Return whether half size shows a group nearer to its source, as if at equal bytes."""
         whole, half = (sample.at(rung, half=half) for half in (False, True))
-        gain = self._decibels(half, sample.source) - self._decibels(whole, sample.source)
-        return gain - _DECIBELS * math.log(half.size / whole.size) > _CLEARLY
+        room: float = (whole.size / half.size) ** _LESS_ERROR
+        return self._error(half, sample.source) < room * self._error(whole, sample.source)
 
-    def _decibels(self, coded: CodedGroup, source: Source) -> float:
-        """Return the mean PSNR of luma of what a decoder shows."""
-        header, true = self._header, source.rgb  # type: ignore[attr-defined]
-        record = self._coder.aimed(self._record(coded, len(true)), lambda: source)
+    def _error(self, coded: CodedGroup, source: Source) -> float:
+        """Return how unlike its source the edges are of what a decoder shows of its beginning."""
+        header, rgb = self._header, source.rgb  # type: ignore[attr-defined]
+        record = self._coder.aimed(self._record(coded, len(rgb)), lambda: source)
         t, h, w = source.shape[-3:]
-        latents = self._coder.decode(record, (t, h, w))
+        true = rgb[:_SEEN_FRAMES]
+        beginning = latent_shape(len(true), 1, 1, 1)[0]
+        decoded = first_latents(self._coder.decode(record, (t, h, w)), beginning)
         refined = self._coder.refine(
-            latents, record, tile_plan(header), seed=header.noise_seed, steps=None
+            decoded, record, tile_plan(header), seed=header.noise_seed, steps=None
         )
-        shown = self._coder.pictures(latents, refined, true.shape[:3], vae_tiles(header))
-        errors = [
-            np.square((a - b.astype(np.float32)) @ _LUMA) for a, b in zip(shown, true, strict=True)
-        ]
-        return float(np.mean([-10 * math.log10(max(e.mean(), 1e-10)) for e in errors]))
+        shown = self._coder.pictures(decoded, refined, true.shape[:3], vae_tiles(header))
+        pairs = zip(shown, true, strict=True)
+        return float(np.mean([_edge_error(_luma(a[None]), _luma(b[None])) for a, b in pairs]))
 
     def _record(self, coded: CodedGroup, frames: int) -> GroupRecord:
         """Return a coded group as it would be in a file."""
@@ -178,9 +177,15 @@ def distance(shown: Pixels, true: Pixels) -> float:
     Source: W. Xue et al., "Gradient magnitude similarity deviation", TIP 2014 (its mean, at full
     and half size).
     """
-    a, b = (frames.astype(np.float32) @ _LUMA for frames in (shown, true))
+    a, b = _luma(shown), _luma(true)
     flicker = float(np.abs(np.diff(a, axis=0) - np.diff(b, axis=0)).mean()) if len(a) > 1 else 0.0
     return _edge_error(a, b) + _edge_error(_halved(a), _halved(b)) + _FLICKER * flicker
+
+
+def _luma(frames: Pixels) -> NDArray[np.float32]:
+    """Return the luma [T, H, W] of frames, 0..1."""
+    luma: NDArray[np.float32] = frames.astype(np.float32) @ _LUMA
+    return luma
 
 
 def _edge_error(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
