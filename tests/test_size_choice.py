@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,12 @@ from gencodec.packs.models import Models
 from gencodec.trial import SizeTrial, _edge_error
 
 WEIGHTS = np.array([0.299, 0.587, 0.114])
-BOTH = {"half_below": 1, "half_shift": 10, "half_tried_below": 54, "steps": 0}  # at rungs 11 to 63
+BOTH: dict[str, Any] = {
+    "half_below": 1,
+    "half_shift": 10,
+    "half_tried_below": 54,
+    "steps": 0,
+}  # at rungs 11 to 63
 
 
 def loaded(models: Models) -> Models:
