@@ -183,40 +183,39 @@ def _level(reference: Tensor, frames: Tensor) -> _Level:
 
 def _full_search(level: _Level) -> Tensor:
     """Try every whole displacement of the small picture on every block."""
-    reference, frames, block = level.reference, level.frames, level.block
+    reference, block = level.reference, level.block
+    middle, last = level.frames.split(1, 1)
     b, _, height, width = reference.shape
     best = reference.new_full((b, 1, height // block, width // block), torch.inf)
     motion = reference.new_zeros(b, 2, height // block, width // block)
+    planes = _half_planes(reference)
     reach = range(-_REACH, _REACH + 1)
     for dx, dy in sorted(
         ((x, y) for x in reach for y in reach), key=lambda v: v[0] ** 2 + v[1] ** 2
     ):
+        half, full = _shift(planes, dx, dy), _shift(planes, 2 * dx, 2 * dy)
+        error = (half - middle).square_().add_((full - last).square_()).mul_(0.5)
+        error = F.avg_pool2d(error, block) + _SMOOTHNESS / 4 * (abs(dx) + abs(dy))
         vector = reference.new_tensor([dx, dy]).view(1, 2, 1, 1)
-        half, full = _shift(reference, dx / 2, dy / 2), _shift(reference, dx, dy)
-        error = F.avg_pool2d(
-            (torch.cat([half, full], 1) - frames).square().mean(1, keepdim=True), block
-        )
-        error = error + _SMOOTHNESS / 4 * vector.abs().sum()
         motion = torch.where(error < best, vector, motion)
         best = torch.minimum(error, best)
     return motion
 
 
-def _shift(picture: Tensor, dx: float, dy: float) -> Tensor:
-    """Sample a picture [b, 1, H, W] at a displacement of whole or half pixels."""
+def _half_planes(picture: Tensor) -> list[list[Tensor]]:
+    """Return a padded picture [b, 1, H, W], and half a pixel to the right, below, and both."""
     pad = _REACH + 1
     padded = F.pad(picture, (pad, pad, pad, pad), mode="replicate")
-    height, width = picture.shape[2:]
+    rows = [padded, (padded + padded.roll(-1, 2)) / 2]
+    return [[plane, (plane + plane.roll(-1, 3)) / 2] for plane in rows]
 
-    def whole(x: int, y: int) -> Tensor:
-        return padded[:, :, pad + y : pad + y + height, pad + x : pad + x + width]
 
-    x, y = int(dx // 1), int(dy // 1)
-    if dx != x:
-        padded = (padded + padded.roll(-1, 3)) / 2
-    if dy != y:
-        padded = (padded + padded.roll(-1, 2)) / 2
-    return whole(x, y)
+def _shift(planes: list[list[Tensor]], dx: int, dy: int) -> Tensor:
+    """Return the picture [b, 1, H, W] of `_half_planes` at a displacement in half pixels."""
+    (x, right), (y, below) = divmod(dx, 2), divmod(dy, 2)
+    plane, pad = planes[below][right], _REACH + 1
+    height, width = (n - 2 * pad for n in plane.shape[2:])
+    return plane[:, :, pad + y : pad + y + height, pad + x : pad + x + width]
 
 
 def _smoother(level: _Level, motion: Tensor) -> Tensor:
