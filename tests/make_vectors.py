@@ -277,7 +277,7 @@ def _pixels(data: bytes, models: Models, *, steps: int | None) -> Json:
     """Return the mean colour of every frame, and the colours of a few pixels spread over it."""
     execution, folders = Execution.choose("cpu"), list(PACKS.values())
     decoder = Decoder(io.BytesIO(data), execution, steps=steps, pack_dirs=folders)
-    decoder._packs = {(bytes.fromhex(models.manifest.sha256), ""): models}
+    decoder._groups._packs = {(bytes.fromhex(models.manifest.sha256), ""): models}
     shown = [frame.rgb for frame in decoder.frames(decoder.records(None, None))]
     return {
         "frames": len(shown),

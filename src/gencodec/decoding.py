@@ -10,29 +10,12 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from gencodec.concealing import Conceal, Concealer
-from gencodec.container import (
-    CODER_GVC,
-    FLF2V,
-    I2V,
-    T2V,
-    GroupRecord,
-    Header,
-    IndexEntry,
-    Limits,
-    Reader,
-)
-from gencodec.errors import FormatError, SourceError, UnsupportedError, UsageError
+from gencodec.container import GroupRecord, Header, IndexEntry, Limits, Reader
+from gencodec.errors import FormatError, SourceError, UnsupportedError
 from gencodec.execution import Execution
 from gencodec.frames import Colour, Frame, VideoInfo
-from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder, tile_plan, vae_tiles
-from gencodec.gvc import latent_frames, read_gvc_block
-from gencodec.gvc_coder import GvcCoder, Picture
-from gencodec.packs import find_pack
-from gencodec.packs.models import Generator, load_generator
+from gencodec.group_pictures import GroupPictures, Segments
 from gencodec.progress import Progress, Report
 from gencodec.separating import Separator
 
@@ -44,8 +27,6 @@ class Decoder:
         reader: of the container.
         info: the video, as the first header tells it.
         separator: what the stream carries beside the video; its tracks are complete.
-        warnings: what the caller should pass on to people; grows while decoding.
-        steps: refinement steps of the groups decoded so far.
         concealer: what was lost so far; None where damage is an error.
     """
 
@@ -77,17 +58,22 @@ class Decoder:
         )
         self.concealer = None if conceal is None else Concealer(self.reader, conceal)
         self.info = video_info(self.reader.header)
-        self.warnings: list[str] = []
-        self.steps: list[int] = []
-        self._wanted = steps
-        self._execution, self._pack_dirs = execution, pack_dirs
-        self._packs: dict[tuple[bytes, str], Generator] = {}
         self._clock = _Clock(self.reader)
-        self._segments = _Segments(self.reader)
-        self._left: tuple[GroupRecord, Picture] | None = None  # by the last group that others need
+        self._segments = Segments(self.reader)
+        self._groups = GroupPictures(self._segments, execution, steps, pack_dirs)
         self.separator = Separator(self._clock.shift, self._clock.start)
         self._first = self._first_group()
-        self._pack(self.reader.header.main_pack, self.reader.header.prompt)
+        self._groups.load(self.reader.header)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the caller should pass on to people; grows while decoding."""
+        return self._groups.warnings
+
+    @property
+    def steps(self) -> list[int]:
+        """Refinement steps of the groups decoded so far."""
+        return self._groups.steps
 
     def records(self, start: Fraction | None, end: Fraction | None) -> Iterator[GroupRecord]:
         """Yield the groups that show something between two times, by the index if there is one.
@@ -192,12 +178,7 @@ class Decoder:
 
     def refinement_steps(self, record: GroupRecord) -> int:
         """Return the steps of the transformer that a group gets."""
-        if record.damaged:
-            return 0
-        if record.coder == CODER_GVC:
-            return read_gvc_block(record).steps
-        pack = self._pack(self.reader.parts[record.part].header.main_pack)
-        return GroupCoder(pack.with_codec()).refinement_steps(record, self._wanted)
+        return self._groups.refinement_steps(record, self.reader.parts[record.part].header)
 
     def _group(self, record: GroupRecord) -> Iterator[Frame]:
         header = self.reader.parts[record.part].header
@@ -207,146 +188,15 @@ class Decoder:
                 f"{self.info.width}x{self.info.height}; decode the parts one by one",
                 offset=record.offset,
             )
-        decode = self._steered if record.coder == CODER_GVC else self._refined
-        for rgb, tick in zip(decode(record, header), self._clock.ticks(record), strict=True):
+        pictures = self._groups.pictures(record, header)
+        for rgb, tick in zip(pictures, self._clock.ticks(record), strict=True):
             yield Frame(rgb=rgb, ticks=tick)
-
-    def _refined(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
-        """Decode a group of coder 1."""
-        models = self._pack(header.main_pack).with_codec()
-        stride = models.autoencoder.stride
-        shape = latent_shape(record.frames, header.height, header.width, stride)
-        coder = GroupCoder(models)
-        wanted = 0 if record.damaged else self._wanted
-        steps = coder.refinement_steps(record, wanted)
-        coded = coder.decode(record, shape)
-        self.steps.append(steps)
-        latents = coder.refine(
-            coded, record, tile_plan(header), seed=header.noise_seed, steps=wanted
-        )
-        if latents is None and self.steps[-1] > 0:
-            self.warnings.append(f"group {record.number}: refinement failed, shown without it")
-            latents = coded.latents
-        size = (record.frames, header.height, header.width)
-        yield from coder.pictures(coded, latents, size, vae_tiles(header))
-
-    def _steered(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
-        """Decode a group of coder 2."""
-        if self._wanted is not None:
-            raise UsageError(
-                f"group {record.number} was made by gvc, whose steps carry the picture; "
-                "leave out --steps and --base"
-            )
-        coder, size = self._gvc_coder(record, header), (header.height, header.width)
-        left = self._ending(record, coder, size)
-        latents, schedule = coder.decode(record, size, left)
-        self.steps.append(schedule.block.steps)
-        if not np.isfinite(latents).all():
-            self.warnings.append(
-                f"group {record.number}: the flow model gave numbers that are not finite"
-            )
-        whole = (latent_frames(record), *size)
-        shown = coder.frames(latents, whole, skip=whole[0] - record.frames)
-        if schedule.block.variant == I2V:
-            self._left = (record, shown[-1])
-        yield from shown
-
-    def _ending(
-        self, record: GroupRecord, coder: GvcCoder, size: tuple[int, int]
-    ) -> Picture | None:
-        """Return what the group before leaves to a group that depends on it.
-
-        Of flf2v this is a reference picture, of i2v the last frame, which takes all groups from the
-        last closed one on.
-        """
-        if record.closed:
-            return None
-        before = self._segments.before(record)
-        if read_gvc_block(before).variant == FLF2V:
-            return coder.end_picture(before, size)
-        chained = [before]
-        while self._left is None or self._left[0] != chained[-1]:
-            if chained[-1].closed:
-                self._left = None
-                break
-            chained.append(self._segments.before(chained[-1]))
-        else:
-            chained.pop()
-        for each in reversed(chained):
-            left = None if self._left is None else self._left[1]
-            latents, _ = coder.decode(each, size, left)
-            frames = latent_frames(each)
-            self._left = (each, coder.frames(latents, (frames, *size), skip=frames - 1)[-1])
-        return None if self._left is None else self._left[1]
-
-    def _gvc_coder(self, record: GroupRecord, header: Header) -> GvcCoder:
-        references = None
-        if read_gvc_block(record).variant != T2V:
-            references = self._pack(header.reference_pack).with_codec()
-        return GvcCoder(
-            self._pack(header.main_pack, header.prompt),
-            references,
-            self._execution,
-            plan=tile_plan(header),
-            tiles=vae_tiles(header),
-            seed=header.noise_seed,
-        )
-
-    def _pack(self, identity: bytes, prompt: str = "") -> Generator:
-        """Return the networks of a pack, loaded once for a prompt."""
-        key = identity, prompt
-        if key not in self._packs:
-            folder = find_pack(identity.hex(), self._pack_dirs)
-            self._packs[key] = load_generator(folder, self._execution, prompt)
-        return self._packs[key]
 
     def _ticks(self, seconds: Fraction | None) -> Fraction | None:
         """Return a time of the video in ticks of its time base."""
         if seconds is None:
             return None
         return self.reader.header.start_tick + seconds / self.info.time_base
-
-
-class _Segments:
-    """The groups that later ones may depend on: those since the last closed one, or by the index.
-
-    Groups that were read one after the other are kept, still coded, until a closed one comes.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._entries: dict[tuple[int, int], IndexEntry] = {}
-        self._kept: dict[tuple[int, int], GroupRecord] = {}
-
-    def index(self, entries: Iterable[IndexEntry]) -> None:
-        """Note where all groups are."""
-        self._entries = {(entry.part, entry.number): entry for entry in entries}
-
-    def kept(self, records: Iterable[GroupRecord]) -> Iterator[GroupRecord]:
-        """Pass groups on, and keep those that later ones may depend on."""
-        for record in records:
-            if record.closed:
-                self._kept.clear()
-            self._kept[record.part, record.number] = record
-            yield record
-
-    def before(self, record: GroupRecord) -> GroupRecord:
-        """Return the group that a group depends on.
-
-        Raises:
-            FormatError: it is missing or damaged, or of another coder.
-        """
-        place = (record.part, record.number - 1)
-        found = self._kept.get(place)
-        if found is None and place in self._entries:
-            found = self._reader.read_group(self._entries[place])
-        if found is None or found.coder != record.coder or read_gvc_block(found).variant == T2V:
-            raise FormatError(
-                f"group {record.number} needs group {place[1]}, which is missing or leaves it "
-                "nothing; decode from the next group on with --start",
-                offset=record.offset,
-            )
-        return found
 
 
 class _Clock:
