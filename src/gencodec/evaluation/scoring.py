@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gencodec.errors import SourceError
+from gencodec.evaluation.crew import Crew
 from gencodec.evaluation.metrics import METRICS, Meter, MetricError, Series, Setting, meters_for
 from gencodec.evaluation.pairing import FrameReader, Pairing, open_frames
 from gencodec.execution import Execution
@@ -138,7 +139,8 @@ def evaluate(
         meters, missing = meters_for(names, setting)
         for meter in meters:
             opened.enter_context(closing(meter))
-        times = _compare(pairing, meters, source, options)
+        with Crew(meters, execution) as crew:
+            times = _compare(pairing, crew, source, options)
         series = _finished(meters, missing)
         complete = options.frames is None and not pairing.unmatched.distorted
         size = Path(distorted).stat().st_size
@@ -159,16 +161,15 @@ def evaluate(
 
 
 def _compare(
-    pairing: Pairing, meters: Sequence[Meter], source: FrameReader, options: EvaluationOptions
+    pairing: Pairing, crew: Crew, source: FrameReader, options: EvaluationOptions
 ) -> list[float]:
-    """Show all pairs to all meters; return their times in seconds."""
+    """Show all pairs; return their times in seconds."""
     times: list[float] = []
     hint = source.info.frame_count
     total = hint if options.frames is None else min(options.frames, hint or options.frames)
     for pair in islice(pairing, options.frames):
         times.append(float(pair.seconds))
-        for meter in meters:
-            meter.add(pair)
+        crew.show(pair)
         if options.on_progress is not None:
             options.on_progress(Progress(stage="compare", frames=len(times), total=total))
     if not times:

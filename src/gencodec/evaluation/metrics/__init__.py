@@ -7,11 +7,20 @@ from gencodec.lazy import lazy
 
 if TYPE_CHECKING:
     from gencodec.evaluation.metrics.chosen import meters_for
-    from gencodec.evaluation.metrics.meter import Meter, MetricError, Series, Setting
+    from gencodec.evaluation.metrics.meter import FrameMeter, Meter, MetricError, Series, Setting
 
-__all__ = ["METRICS", "Meter", "Metric", "MetricError", "Series", "Setting", "meters_for"]
+__all__ = [
+    "METRICS",
+    "FrameMeter",
+    "Meter",
+    "Metric",
+    "MetricError",
+    "Series",
+    "Setting",
+    "meters_for",
+]
 
-_METER = ("Meter", "MetricError", "Series", "Setting")
+_METER = ("FrameMeter", "Meter", "MetricError", "Series", "Setting")
 
 __getattr__ = lazy(
     __name__,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -113,6 +113,22 @@ class Meter(ABC):
         for name, value in values.items():
             if name in self.series:
                 self.series[name].add(frame, value)
+
+
+class FrameMeter(Meter):
+    """A meter that judges each frame by itself, in any order, in several threads at once."""
+
+    @abstractmethod
+    def compare(self, pair: Pair) -> Mapping[str, float]:
+        """Return the values of one frame."""
+
+    def add(self, pair: Pair) -> None:
+        """Take the next frame of both videos."""
+        self.note(pair.index, self.compare(pair))
+
+    def note(self, frame: int, values: Mapping[str, float]) -> None:
+        """Append what `compare` returned of the next frame."""
+        self._note(frame, **values)
 
 
 class Share:

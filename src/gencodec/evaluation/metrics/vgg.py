@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from gencodec.evaluation.metrics.meter import Meter, Setting
+from gencodec.evaluation.metrics.meter import FrameMeter, Setting
 from gencodec.evaluation.metrics.weights import hub_folder, needs_eval_extra
 from gencodec.evaluation.pairing import Pair
 from gencodec.execution import define_torchvision_operators
@@ -24,7 +24,7 @@ _Two = Sequence[Tensor]  # of the source and of the video
 _SAME = 1e-6  # keeps similarities of flat features steady (Ding et al.)
 
 
-class Vgg(Meter):
+class Vgg(FrameMeter):
     """LPIPS and DISTS with VGG16, at full size; networks and weights are torchmetrics's.
 
     Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
@@ -47,21 +47,23 @@ class Vgg(Meter):
         self._lpips, self._dists = (
             network.eval().to(device, memory_format=torch.channels_last) for network in networks
         )
-        self._precision = setting.fast()
+        self._precision = setting.fast
         self._device = device
 
     @torch.inference_mode()
-    def add(self, pair: Pair) -> None:
+    def compare(self, pair: Pair) -> dict[str, float]:
         """Compare one frame."""
+        values: dict[str, float] = {}
         both = pair.planes.to(self._device, memory_format=torch.channels_last) / 255
         pictures = both[:1], both[1:]  # one by one: memory of this size is used again
         dists = self._dists
-        with self._precision:
+        with self._precision():
             first = [self._lpips.net.slice1((x - dists.mean) / dists.std) for x in pictures]
             if "lpips_vgg" in self.series:
-                self._note(pair.index, lpips_vgg=self._lpips_of(first))
+                values["lpips_vgg"] = self._lpips_of(first)
             if "dists" in self.series:
-                self._note(pair.index, dists=self._dists_of(pictures, first))
+                values["dists"] = self._dists_of(pictures, first)
+        return values
 
     def _lpips_of(self, first: _Two) -> float:
         """Return LPIPS of both pictures' features after the first stage [1, c, h, w]."""
