@@ -25,6 +25,7 @@ from gencodec.cli.signals import Signals
 from gencodec.cli.train import train
 from gencodec.cli.verify import verify
 from gencodec.errors import OutputError
+from gencodec.waiting import wait_briefly
 
 _PROGRAM = "gencodec"
 
@@ -104,8 +105,7 @@ def main() -> NoReturn:
     """Run the command line of this process and leave it with the exit code."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # other libraries' advice to programmers
-    # Threads that spin while they wait made two threads on a busy machine 20 times slower than one.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()
     sys.exit(run(sys.argv[1:]))
 
 

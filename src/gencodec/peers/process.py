@@ -21,10 +21,11 @@ from typing import Any
 
 from gencodec.errors import GencodecError
 from gencodec.peers.codecs import Codec, Peer
+from gencodec.waiting import BRIEFLY
 
 _ROOT = Path(__file__).parents[1]
 _TOLD = 400  # characters of what a crashed process said
-_ENVIRONMENT = {"SVT_LOG": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+_ENVIRONMENT = {"SVT_LOG": "1", **BRIEFLY}
 _OUTSIDE = ("evaluation", "training", "cli", "peers")  # parts of the package that code nothing
 _PEER_CODE = ("codecs", "library", "pictures", "programs", "streams")  # modules of this folder
 
