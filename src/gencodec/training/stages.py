@@ -41,7 +41,7 @@ from gencodec.transform import ANCHOR, INTER, LatentCodec, MotionCodec
 
 LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57 * 2^(-8/3))
 ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
-_PICTURE_LPIPS = 0.3  # LPIPS of a pixel in squared error, at a worth of one
+_PICTURE_LPIPS = 0.1  # LPIPS of a pixel in squared error, at a worth of one
 _EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
 _KEY_WEIGHT = (
     2.75  # a share k/4 of its error is in three frames before and three after: 1 + 2*14/16
