@@ -73,7 +73,7 @@ class GroupPictures:
     def pictures(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
         """Yield the pictures [H, W, 3] of a group under a header."""
         decode = self._steered if record.coder == CODER_GVC else self._refined
-        yield from decode(record, header)
+        return decode(record, header)
 
     def _refined(self, record: GroupRecord, header: Header) -> Iterator[Picture]:
         """Decode a group of coder 1."""

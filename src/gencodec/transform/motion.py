@@ -188,7 +188,8 @@ def _full_search(level: _Level) -> Tensor:
     b, _, height, width = reference.shape
     best = reference.new_full((b, 1, height // block, width // block), torch.inf)
     motion = reference.new_zeros(b, 2, height // block, width // block)
-    planes = _half_planes(reference)
+    pad = _REACH + 1
+    planes = half_planes(F.pad(reference, (pad, pad, pad, pad), mode="replicate"))
     reach = range(-_REACH, _REACH + 1)
     for dx, dy in sorted(
         ((x, y) for x in reach for y in reach), key=lambda v: v[0] ** 2 + v[1] ** 2
@@ -202,18 +203,16 @@ def _full_search(level: _Level) -> Tensor:
     return motion
 
 
-def _half_planes(picture: Tensor) -> list[list[Tensor]]:
-    """Return a padded picture [b, 1, H, W], and half a pixel to the right, below, and both."""
-    pad = _REACH + 1
-    padded = F.pad(picture, (pad, pad, pad, pad), mode="replicate")
-    rows = [padded, (padded + padded.roll(-1, 2)) / 2]
-    return [[plane, (plane + plane.roll(-1, 3)) / 2] for plane in rows]
+def half_planes(picture: Tensor) -> list[Tensor]:
+    """Return a picture [b, c, H, W], and it half a pixel to the right, below, and both."""
+    right = (picture + picture.roll(-1, 3)) / 2
+    return [picture, right, *((x + x.roll(-1, 2)) / 2 for x in (picture, right))]
 
 
-def _shift(planes: list[list[Tensor]], dx: int, dy: int) -> Tensor:
-    """Return the picture [b, 1, H, W] of `_half_planes` at a displacement in half pixels."""
+def _shift(planes: list[Tensor], dx: int, dy: int) -> Tensor:
+    """Return a picture at a displacement in half pixels, from its padded `half_planes`."""
     (x, right), (y, below) = divmod(dx, 2), divmod(dy, 2)
-    plane, pad = planes[below][right], _REACH + 1
+    plane, pad = planes[2 * below + right], _REACH + 1
     height, width = (n - 2 * pad for n in plane.shape[2:])
     return plane[:, :, pad + y : pad + y + height, pad + x : pad + x + width]
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencodec.transform.motion import BLOCK, LUMA, weight
+from gencodec.transform.motion import BLOCK, LUMA, half_planes, weight
 
 _EVERY = 4  # pixel a side is compared
 _MARGIN = 96  # pixels beyond the edge that a vector may point to
@@ -117,9 +117,7 @@ class _Blocks:
         pad, half = _MARGIN + 1, BLOCK // 2
         whole = torch.einsum("rchw,c->rhw", references, luma)
         whole = F.pad(_soft(whole[:, None]), (pad, pad, pad, pad), mode="replicate")
-        right = (whole + whole.roll(-1, 3)) / 2
-        below, both = ((x + x.roll(-1, 2)) / 2 for x in (whole, right))
-        halves = torch.cat([whole, right, below, both], 1)
+        halves = torch.cat(half_planes(whole), 1)
         self._halves = F.pixel_shuffle(halves, 2)[:, 0]  # at half pixels
         targets = _soft(torch.einsum("cthw,c->thw", frames[:, 1::2], luma)[:, None])
         self._targets = F.pad(targets, (half, half, half, half), mode="replicate")[:, 0]
