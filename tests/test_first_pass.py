@@ -21,18 +21,36 @@ QUALITIES = 64
 
 
 class Coder:
-    """Stands for a `GroupCoder`: sizes by formula, and a count of the work."""
+    """Stands for a `GroupCoder`: sizes by formula, and a count of the work.
 
-    def __init__(self, sizes: Sequence[int] | None = None) -> None:
+    What it descends on grows or shrinks by a factor.
+    """
+
+    def __init__(self, sizes: Sequence[int] | None = None, descended: float | None = None) -> None:
         self.sizes = sizes or [round(300 * 1.078**q) for q in range(QUALITIES)]
+        self._descends, self._growth = descended is not None, descended or 1.0
         self.calls = 0
+        self.descents: list[int] = []
 
     def place(self, rung: int, *, prefer_half: bool) -> tuple[int, bool]:
         return rung, prefer_half
 
-    def encode(self, latents: Any, quality: int, *, prefer_half: bool) -> Any:  # noqa: ANN401
+    def descends(self, _rung: int, *, prefer_half: bool) -> bool:
+        return self._descends and not prefer_half
+
+    def encode(
+        self,
+        latents: Any,  # noqa: ANN401
+        quality: int,
+        *,
+        prefer_half: bool,
+        plain: bool,
+    ) -> Any:  # noqa: ANN401
         self.calls += 1
-        return SimpleNamespace(size=round(self.sizes[quality] * float(latents.flat[0])))
+        growth = 1.0 if plain else self._growth
+        if not plain:
+            self.descents.append(quality)
+        return SimpleNamespace(size=round(self.sizes[quality] * float(latents.flat[0]) * growth))
 
 
 def group_of(index: int, ticks: Sequence[int]) -> FrameGroup:
@@ -146,6 +164,20 @@ def test_a_plan_from_all_groups_meets_what_can_be_met(
         assert abs(spent - budget) <= biggest_step + 1
     else:
         assert spent == ends[int(budget >= ends[1])]
+
+
+@pytest.mark.parametrize("growth", [0.9, 0.98, 1.0, 1.03, 1.1, 1.2])
+def test_descent_is_tried_at_few_qualities_and_meets_the_budget(growth: float) -> None:
+    """The plain search is cheap; what is written was descended on, and is as large."""
+    coder = Coder(descended=growth)
+    one = sample(1.0, coder=coder)
+    look = Look(frames=4, groups=[4], samples={0: one})
+    plan = plan_file(look, 3_000, 24, QUALITIES)
+    size = one.at(plan.next_quality(0)).size + 24
+    assert size == pytest.approx(3_000, rel=0.04)  # half a step
+    assert len(coder.descents) <= 4
+    assert one.at(20, plain=True) is not one.at(20)
+    assert one.at(20).size == round(coder.sizes[20] * growth)
 
 
 def test_groups_without_a_sample_are_taken_as_the_mean() -> None:

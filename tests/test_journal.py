@@ -39,6 +39,7 @@ def test_a_group_is_found_under_its_content_and_only_there(tmp_path: Path) -> No
     assert again.group(RGB.copy()).find(20, half_size=False) == group()
     assert again.found == 1
     assert again.group(RGB).find(21, half_size=False) is None
+    assert again.group(RGB).find(20, half_size=False, plain=True) is None
     assert again.group(RGB + np.uint8(1)).find(20, half_size=False) is None
     assert again.group(RGB.reshape(4, 2, 4, 3)).find(20, half_size=False) is None
     again.close()
@@ -104,9 +105,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     coded: list[int] = []
     encode = GroupCoder.encode
 
-    def counting(self: GroupCoder, source: Any, rung: int, *, prefer_half: bool) -> CodedGroup:  # noqa: ANN401
+    def counting(self: GroupCoder, source: Any, rung: int, **way: bool) -> CodedGroup:  # noqa: ANN401
         coded.append(rung)
-        return encode(self, source, rung, prefer_half=prefer_half)
+        return encode(self, source, rung, **way)
 
     monkeypatch.setattr(GroupCoder, "encode", counting)
     return coded

@@ -124,14 +124,16 @@ MOTION_COMPONENTS: Mapping[str, Any] = {
     },
 }
 PACKS: Mapping[str, Mapping[str, Any]] = {"tiny": COMPONENTS, "tiny-motion": MOTION_COMPONENTS}
+JUDGED = {**MOTION_COMPONENTS, "judge": {"squeezed": [2] * 7}}
 DEFAULTS = Defaults(group_frames=9, group_frames_max=33, steps=1, tile_frames=3, tile_size=6)
 
 
 def write_pack(folder: Path, name: str = "tiny", defaults: Defaults = DEFAULTS) -> Manifest:
-    """Write one of `PACKS` into `folder`."""
+    """Write one of `PACKS`, or "tiny-judged", into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    networks = build_networks(PACKS[name])
-    (folder / f"{PRIOR}.safetensors").write_bytes(save(exact_arrays(PACKS[name])))
+    components = PACKS.get(name, JUDGED)
+    networks = build_networks(components)
+    (folder / f"{PRIOR}.safetensors").write_bytes(save(exact_arrays(components)))
     for part, network in networks.items():
         fill(network, part)
     with torch.no_grad():
@@ -148,14 +150,14 @@ def write_pack(folder: Path, name: str = "tiny", defaults: Defaults = DEFAULTS) 
         "licence": "Apache-2.0",
         "use": "any",
         "trained_on": [],
-        "components": {**PACKS[name], "defaults": _written(defaults)},
+        "components": {**components, "defaults": _written(defaults)},
     }
     return write_manifest(folder, document)
 
 
 def _written(defaults: Defaults) -> dict[str, Any]:
     """Return the defaults less what these packs do not use, so that they stay the same packs."""
-    unused = {"search_refinement": False, "vae_tile": 0, "vae_overlap": 0}
+    unused = {"search_refinement": False, "picture_steps": 0, "vae_tile": 0, "vae_overlap": 0}
     return {k: v for k, v in asdict(defaults).items() if unused.get(k, ...) != v}
 
 

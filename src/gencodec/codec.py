@@ -21,6 +21,7 @@ from gencodec.carried import About
 from gencodec.concealing import Conceal
 from gencodec.container import Limits as ContainerLimits
 from gencodec.decoding import Decoder
+from gencodec.effort import USUAL_EFFORT, with_effort
 from gencodec.encoding import Encoder
 from gencodec.errors import GencodecError, SourceError, TruncatedError
 from gencodec.execution import Execution
@@ -66,6 +67,7 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
     max_pixels: int | None = None,
     sound: Sound = Sound(),  # noqa: B008 - frozen
     resume: bool = True,
+    effort: int = USUAL_EFFORT,
     defaults: Mapping[str, Any] | None = None,
     gvc: GvcSettings | None = None,
     on_progress: Report | None = None,
@@ -86,6 +88,7 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
         resume: keep finished groups beside the output while it is written, and use those that an
             interrupted run left; the file is the same. Only where the output is a file, and not
             with gvc.
+        effort: 0 .. 3, the time taken for the same rate, see `gencodec.effort`.
         defaults: replaces some of the pack's, by name, see `gencodec.packs.models.Defaults`.
         gvc: settings of the coder gvc, which is then used instead of gnvc-vd.
         on_progress: told about every group.
@@ -105,7 +108,8 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
             models = load_models(find_pack(pack), execution)
         else:
             models = load_generator(find_pack(pack), execution, gvc.prompt)
-        models = replace(models, defaults=replace(models.defaults, **(defaults or {})))
+        chosen = replace(with_effort(models.defaults, effort), **(defaults or {}))
+        models = replace(models, defaults=chosen)
         interleaver = Interleaver(video, sound, _video_kilobits(video, target))
         with _journal(output, models, execution, resume=resume and gvc is None) as journal:
             encoder: Encoder | GvcEncoder

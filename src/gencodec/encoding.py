@@ -25,7 +25,7 @@ from gencodec.frames import (
 from gencodec.group_coder import CodedGroup, GroupCoder
 from gencodec.interleaving import Interleaver
 from gencodec.journal import Journal
-from gencodec.look import Look, Sample, look_at, plan_file
+from gencodec.look import Look, Sample, look_at, plain_quality, plan_file
 from gencodec.packs.models import Generator, Models
 from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
@@ -109,11 +109,11 @@ class Encoder:
         overhead = self._overhead(look, math.ceil(look.frames / max(len(look.groups), 1)))
         carried = beside.bytes if beside and target.size is not None else 0
         budget = wanted - carried - _FILE_OVERHEAD - (len(look.groups) > 1) * _SECOND_HEADER
-        plan = plan_file(look, budget, overhead, self._coder.rungs)
         sizes = SizeTrial(self._models, self._header(0, constant_rate=look.constant_rate))
-        if self._coder.tries_both(plan.quality):
-            sizes.choose_all(look.samples, plan.quality)
-            plan = plan_file(look, budget, overhead, self._coder.rungs)
+        near = plain_quality(look, budget, overhead, self._coder.rungs)
+        if self._coder.tries_both(near):
+            sizes.choose_all(look.samples, near)
+        plan = plan_file(look, budget, overhead, self._coder.rungs)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
             rung = plan.next_quality(group.index)
@@ -137,9 +137,11 @@ class Encoder:
                 sizes.choose(sample, control.quality)
             frames = len(group.ticks)
             overhead = self._overhead(look, frames)
-            return control.choose(
-                lambda rung: sample.at(rung).size + overhead, frames, last=group.last
+            sizes_at, near = (
+                lambda rung, plain=plain: sample.at(rung, plain=plain).size + overhead
+                for plain in (False, True)
             )
+            return control.choose(sizes_at, frames, last=group.last, near=near)
 
         encoded = self._write(stream, look, choose)
         return replace(encoded, wanted_bytes=wanted * encoded.totals.frames)

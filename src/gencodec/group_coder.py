@@ -9,6 +9,7 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gencodec.container import (
     CODER_GNVC_VD,
@@ -78,8 +79,17 @@ class GroupCoder:
             return rung, True
         return rung - self._models.defaults.half_shift, False
 
-    def encode(self, source: Source, rung: int, *, prefer_half: bool = False) -> CodedGroup:
-        """Code a group, made ready by the pack's transform, at a rung; see `place`."""
+    def encode(
+        self, source: Source, rung: int, *, prefer_half: bool = False, plain: bool = False
+    ) -> CodedGroup:
+        """Code a group, made ready by the pack's transform, at a rung; see `place`.
+
+        Args:
+            source: the group.
+            rung: of the ladder.
+            prefer_half: see `place`.
+            plain: without descent, faster.
+        """
         defaults, exact = self._models.defaults, self._models.exact
         t, h, w = source.shape[-3:]
         offset = defaults.anchor_pairs(t)
@@ -87,11 +97,15 @@ class GroupCoder:
         pair = group_quality(index, offset, self._qualities)
         grid = symbol_shape((t, h, w), half_size=half_size)[1:]
         encoder = GroupEncoder(exact.prior, exact.tables, grid)
-        level = min(rung, self.always_half - 1) if half_size else rung
-        coarse = level < self.rung_of(defaults.refine_below)
-        steps = defaults.steps if coarse and self._models.refiner is not None else 0
+        steps = self._steps(rung, half_size=half_size)
+        descends = not plain and self.descends(rung, prefer_half=prefer_half)
         self._models.transform.encode(
-            source, pair, encoder.encode_frame, shown=False, half_size=half_size
+            source,
+            pair,
+            encoder.encode_frame,
+            shown=False,
+            half_size=half_size,
+            improve=self._improve if descends else None,
         )
         block = GnvcVdBlock(
             quality=index,
@@ -101,6 +115,28 @@ class GroupCoder:
             flags=USES_NOISE * bool(steps and defaults.noise) + HALF_SIZE * half_size,
         )
         return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
+
+    def _steps(self, rung: int, *, half_size: bool) -> int:
+        """Return the steps of refinement of a group at a rung."""
+        defaults = self._models.defaults
+        level = min(rung, self.always_half - 1) if half_size else rung
+        coarse = level < self.rung_of(defaults.refine_below)
+        return defaults.steps if coarse and self._models.refiner is not None else 0
+
+    def descends(self, rung: int, *, prefer_half: bool = False) -> bool:
+        """Return whether a group is coded otherwise than plainly at a rung.
+
+        Refined groups are not: what descent finds in a picture does not outlive the refinement.
+        """
+        if self._models.descent is None or not self._models.defaults.picture_steps:
+            return False
+        _, half_size = self.place(rung, prefer_half=prefer_half)
+        return not self._steps(rung, half_size=half_size)
+
+    def _improve(self, raw: Tensor, picture: Tensor, quality: Tensor) -> Tensor:
+        steps = self._models.defaults.picture_steps
+        descent = self._models.descent
+        return raw if descent is None else descent.improve(raw, picture, quality, steps)
 
     def aimed(self, record: GroupRecord, prepared: Callable[[], Source]) -> GroupRecord:
         """Return a coded group whose refinement starts at a level as strong as the codec's error.

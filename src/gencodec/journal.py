@@ -174,17 +174,17 @@ class GroupJournal:
     def __init__(self, journal: Journal, key: bytes) -> None:
         self._journal, self._key = journal, key
 
-    def find(self, quality: int, *, half_size: bool) -> CodedGroup | None:
-        """Return the group as it was coded at a quality index and a size, if it was."""
-        return self._journal.find(self._entry(quality, half_size=half_size))
+    def find(self, quality: int, *, half_size: bool, plain: bool = False) -> CodedGroup | None:
+        """Return the group as it was coded at a quality index, a size and plainly, if it was."""
+        return self._journal.find(self._entry(quality, half_size=half_size, plain=plain))
 
-    def add(self, coded: CodedGroup) -> None:
+    def add(self, coded: CodedGroup, *, plain: bool = False) -> None:
         """Keep the group as it was coded; raise as `Journal.add`."""
-        block = coded.block
-        self._journal.add(self._entry(block.quality, half_size=block.half_size), coded)
+        place = {"half_size": coded.block.half_size, "plain": plain}
+        self._journal.add(self._entry(coded.block.quality, **place), coded)
 
-    def _entry(self, quality: int, *, half_size: bool) -> bytes:
-        way = bytes([quality, half_size])
+    def _entry(self, quality: int, *, half_size: bool, plain: bool) -> bytes:
+        way = bytes([quality, half_size, plain])
         return hashlib.blake2b(self._key + way, digest_size=_KEY_BYTES).digest()
 
 

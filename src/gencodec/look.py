@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 from gencodec.frames import FrameGroup, VideoInfo
 from gencodec.group_coder import CodedGroup, GroupCoder
@@ -72,7 +73,7 @@ class Sample:
         self._prepare: Callable[[], Source] | None = prepare
         self._source: Source | None = None
         self._coder, self._journal = coder, journal
-        self._coded: dict[tuple[int, bool], CodedGroup] = {}
+        self._coded: dict[tuple[int, bool, bool], CodedGroup] = {}
 
     @property
     def source(self) -> Source:
@@ -83,17 +84,32 @@ class Sample:
             raise TypeError("a group is prepared once")
         return self._source
 
-    def at(self, rung: int, *, half: bool | None = None) -> CodedGroup:
-        """Return the group coded at a rung, as it prefers or as it is asked for."""
+    def at(self, rung: int, *, half: bool | None = None, plain: bool = False) -> CodedGroup:
+        """Return the group coded at a rung.
+
+        Args:
+            rung: of the ladder.
+            half: the size it is asked for; None: the one it prefers.
+            plain: coded without descent, which is faster and costs about as many bytes.
+        """
         prefer_half = bool(self.prefers_half) if half is None else half
-        place = index, half_size = self._coder.place(rung, prefer_half=prefer_half)
+        plain = plain or not self._coder.descends(rung, prefer_half=prefer_half)
+        place = (*self._coder.place(rung, prefer_half=prefer_half), plain)
         if place not in self._coded:
-            found = self._journal.find(index, half_size=half_size) if self._journal else None
-            coded = found or self._coder.encode(self.source, rung, prefer_half=prefer_half)
-            if self._journal and not found:
-                self._journal.add(coded)
-            self._coded[place] = coded
+            found = self._found(*place)
+            self._coded[place] = found or self._code(rung, prefer_half=prefer_half, plain=plain)
         return self._coded[place]
+
+    def _found(self, index: int, half_size: bool, plain: bool) -> CodedGroup | None:  # noqa: FBT001
+        """Return what an interrupted run left."""
+        journal = self._journal
+        return journal.find(index, half_size=half_size, plain=plain) if journal else None
+
+    def _code(self, rung: int, *, prefer_half: bool, plain: bool) -> CodedGroup:
+        coded = self._coder.encode(self.source, rung, prefer_half=prefer_half, plain=plain)
+        if self._journal:
+            self._journal.add(coded, plain=plain)
+        return coded
 
 
 def look_at(
@@ -145,6 +161,12 @@ def _thin(samples: dict[int, Sample], stride: int) -> int:
     return sum(sample.source.nbytes for sample in samples.values())
 
 
+def plain_quality(look: Look, budget: float, per_group: int, qualities: int) -> int:
+    """Choose the quality of a whole file from its samples, coded plainly; as `plan_file`."""
+    total = partial(_total, look, per_group, plain=True)
+    return find_quality(total, budget, qualities, qualities // 2)
+
+
 def plan_file(look: Look, budget: float, per_group: int, qualities: int) -> FilePlan:
     """Choose the quality of a whole file from its samples.
 
@@ -154,15 +176,9 @@ def plan_file(look: Look, budget: float, per_group: int, qualities: int) -> File
         per_group: bytes of framing a group.
         qualities: number of quality indices.
     """
-    seen = sum(look.groups[index] for index in look.samples)
-    scale = look.frames / seen
-    framing = per_group * len(look.groups)
-
-    def total(quality: int) -> int:
-        payload = sum(sample.at(quality).size for sample in look.samples.values())
-        return round(payload * scale) + framing
-
-    quality = find_quality(total, budget, qualities, qualities // 2)
+    near = plain_quality(look, budget, per_group, qualities)
+    quality = find_quality(partial(_total, look, per_group), budget, qualities, near)
+    scale = _unseen(look)
     above = min(quality + 1, qualities - 1)
     return FilePlan(
         quality if above > quality else quality - 1,
@@ -170,6 +186,17 @@ def plan_file(look: Look, budget: float, per_group: int, qualities: int) -> File
         _sizes(look, above, scale, per_group),
         budget,
     )
+
+
+def _unseen(look: Look) -> float:
+    """Return the frames of the video against those of the samples."""
+    return look.frames / sum(look.groups[index] for index in look.samples)
+
+
+def _total(look: Look, per_group: int, quality: int, *, plain: bool = False) -> int:
+    """Return the bytes of all groups, framing included, as far as samples can tell."""
+    payload = sum(sample.at(quality, plain=plain).size for sample in look.samples.values())
+    return round(payload * _unseen(look)) + per_group * len(look.groups)
 
 
 def _sizes(look: Look, quality: int, scale: float, per_group: int) -> list[float]:

@@ -125,9 +125,12 @@ class Lpips(_SqueezeNet):
     def __init__(self, weights: Path) -> None:
         super().__init__(weights, _SQUEEZENET_1_1)
 
+    def layer_weights(self) -> list[Tensor]:
+        """Return what each channel of each layer counts [c]."""
+        return [getattr(self, f"lpips_lin{k}").flatten() for k in range(1 + len(self._layout.taps))]
+
     def _weighted(self, layer: int, difference: Tensor) -> Tensor:
-        weights: Tensor = getattr(self, f"lpips_lin{layer}")
-        return difference * weights.view(1, -1, 1, 1)
+        return difference * self.layer_weights()[layer].view(1, -1, 1, 1)
 
 
 class SqueezeNet10(_SqueezeNet):

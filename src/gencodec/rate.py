@@ -156,13 +156,16 @@ class PipeController:
         self._used = float(overhead)
         self.quality: int | None = None
 
-    def choose(self, size_at: SizeAt, frames: int, *, last: bool = False) -> int:
+    def choose(
+        self, size_at: SizeAt, frames: int, *, last: bool = False, near: SizeAt | None = None
+    ) -> int:
         """Return the quality of the next group and account for its bytes.
 
         Args:
             size_at: bytes of the group at a quality index.
             frames: in the group.
             last: no group follows.
+            near: about the same as `size_at`, but faster.
         """
         self._due += self._rate * frames
         middle = self._due - self._used  # bytes that would bring the total to what is due
@@ -170,7 +173,8 @@ class PipeController:
         most = middle + (_LAST_BAND if last else _BAND) * self._due
         quality = self.quality
         if quality is None:
-            quality = self._nearest(size_at, middle, self._qualities // 3)
+            guess = find_quality(near or size_at, middle, self._qualities, self._qualities // 3)
+            quality = self._nearest(size_at, middle, guess)
         elif size_at(quality) < least:
             quality = self._nearest(size_at, least, quality)
         elif size_at(quality) > most:

@@ -3,12 +3,14 @@
 Refinement invents detail, and not in every group for the better. Which start level and how many
 steps a group gets is tried out on its beginning, without refinement among the candidates.
 
-At middle rates what moves fast looks better at half size, what is slow and detailed does not: half
-size shows it where its edges, at full size, are nearer.
+At middle rates what moves fast looks better at half size, what is slow and detailed does not.
+
+What is nearer to its source the pack's judge says, together with how alike the edges are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencodec.container import CODER_GNVC_VD, USES_NOISE, GnvcVdBlock, GroupRecord, Header
+from gencodec.descent import SMALLEST, Judge
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
 from gencodec.group_coder import CodedGroup, GroupCoder, Pixels, read_block, tile_plan, vae_tiles
 from gencodec.look import Sample
@@ -27,7 +30,7 @@ _LEVELS = (0.5, 1.0, 1.6)  # of the level that is as strong as the codec's error
 _LEVEL_MAX = 999
 _TRIED_FRAMES = 17  # of a group, by each refinement
 _SEEN_FRAMES = 33  # of a group, at each size
-_FLICKER = 2.0  # error of the change from frame to frame, against that of edges
+_FLICKER = 2.0  # error of the change from frame to frame, against that of single frames
 _SAME = 0.0026  # keeps the similarity of two flat places steady (Xue et al.)
 _LESS_ERROR = 0.3  # power of its bytes by which the error of a group's edges falls
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32) / 255
@@ -61,12 +64,12 @@ class SizeTrial:
 
     def _nearer_at_half(self, sample: Sample, rung: int) -> bool:
         """Return whether half size shows a group nearer to its source, as if at equal bytes."""
-        whole, half = (sample.at(rung, half=half) for half in (False, True))
+        whole, half = (sample.at(rung, half=half, plain=True) for half in (False, True))
         room: float = (whole.size / half.size) ** _LESS_ERROR
         return self._error(half, sample.source) < room * self._error(whole, sample.source)
 
     def _error(self, coded: CodedGroup, source: Source) -> float:
-        """Return how unlike its source the edges are of what a decoder shows of its beginning."""
+        """Return how unlike its source what a decoder shows of its beginning is."""
         header, rgb = self._header, source.rgb  # type: ignore[attr-defined]
         record = self._coder.aimed(self._record(coded, len(rgb)), lambda: source)
         t, h, w = source.shape[-3:]
@@ -76,9 +79,12 @@ class SizeTrial:
         refined = self._coder.refine(
             decoded, record, tile_plan(header), seed=header.noise_seed, steps=None
         )
-        shown = self._coder.pictures(decoded, refined, true.shape[:3], vae_tiles(header))
+        frames = self._coder.pictures(decoded, refined, true.shape[:3], vae_tiles(header))
+        shown = np.stack(list(frames))
         pairs = zip(shown, true, strict=True)
-        return float(np.mean([_edge_error(_luma(a[None]), _luma(b[None])) for a, b in pairs]))
+        edges = float(np.mean([_edge_error(_luma(a[None]), _luma(b[None])) for a, b in pairs]))
+        judge = judge_of(self._models, true)
+        return edges if judge is None else math.sqrt(edges * judge.between(shown, true))
 
     def _record(self, coded: CodedGroup, frames: int) -> GroupRecord:
         """Return a coded group as it would be in a file."""
@@ -120,10 +126,11 @@ class Trial:
         coded = first_latents(coded, beginning)
         size = (frames, header.height, header.width)
         true = self._source(source(), beginning, size)
+        judge = judge_of(self._models, true)
         best, least = None, np.inf
         for candidate in _candidates(block):
             shown = self._shown(coded, replace(record, coder_block=candidate.to_bytes()), size)
-            error = np.inf if shown is None else distance(shown, true)
+            error = np.inf if shown is None else distance(shown, true, judge)
             if best is None or error < least:
                 best, least = candidate, error
         return replace(record, coder_block=(best or block).to_bytes())
@@ -171,14 +178,27 @@ def first_latents(coded: Reconstruction, count: int) -> Reconstruction:
     )
 
 
-def distance(shown: Pixels, true: Pixels) -> float:
-    """Return how unlike frames [T, H, W, 3] are: their edges, and their change in time; 0 is equal.
+def judge_of(models: Models, frames: Pixels) -> Judge | None:
+    """Return a pack's judge if it has one that sees frames [T, H, W, 3] of this size."""
+    descent = models.descent
+    return descent.judge if descent and min(frames.shape[1:3]) >= SMALLEST else None
 
-    Source: W. Xue et al., "Gradient magnitude similarity deviation", TIP 2014 (its mean, at full
-    and half size).
+
+def distance(shown: Pixels, true: Pixels, judge: Judge | None = None) -> float:
+    """Return how unlike frames [T, H, W, 3] are, and their change in time; 0 is equal.
+
+    Args:
+        shown: by a decoder.
+        true: what they should be.
+        judge: says how unlike single frames are; None: their edges do.
+
+    Source: W. Xue et al., "Gradient magnitude similarity deviation", TIP 2014 (of edges; its mean,
+    at full and half size).
     """
     a, b = _luma(shown), _luma(true)
     flicker = float(np.abs(np.diff(a, axis=0) - np.diff(b, axis=0)).mean()) if len(a) > 1 else 0.0
+    if judge is not None:
+        return judge.between(shown, true) + _FLICKER * flicker
     return _edge_error(a, b) + _edge_error(_halved(a), _halved(b)) + _FLICKER * flicker
 
 

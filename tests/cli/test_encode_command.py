@@ -29,6 +29,7 @@ def test_plain_encode_uses_the_defaults(gencodec: Gencodec, library: Library, vi
         "target": Target(bpp=0.01),
         "gop": None,
         "pack": "mini",
+        "effort": 2,
         "device": "auto",
         "threads": None,
         "overwrite": False,

@@ -47,8 +47,8 @@ def test_every_peer_codes_one_key_frame_by_its_settings() -> None:
 
 def test_a_row_says_what_differs_from_gencodec_alone() -> None:
     assert find_row("gencodec").defaults == {}
-    row = find_row("gencodec:steps=4:noise:gop=33:pack=mine")
-    assert (row.base, row.gop, row.pack) == (False, 33, "mine")
+    row = find_row("gencodec:steps=4:noise:gop=33:effort=0:pack=mine")
+    assert (row.base, row.gop, row.effort, row.pack) == (False, 33, 0, "mine")
     assert row.defaults == {"steps": 4, "noise": True}
     assert find_row("gencodec:base").base
     assert not find_row("gencodec:noise=0").defaults["noise"]

@@ -3,6 +3,7 @@
 autoencoder.safetensors   Wan autoencoder and linear path           float16
 transform.safetensors     analysis, synthesis, context              float16
 prior.safetensors         integer prior and frequency tables        int16, int32, uint16, uint32
+judge.safetensors         what encoders ask how pictures look       float16, only with motion codecs
 refiner.safetensors       diffusion transformer with its adapter    float16
 
 A pack of real Wan networks keeps the files of their authors, and what was learned beside them:
@@ -26,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from gencodec.descent import Judge, JudgeConfig, PictureDescent
 from gencodec.errors import PackError
 from gencodec.execution import Execution, without_weights
 from gencodec.geometry import ANCHOR_PAIRS
@@ -47,7 +49,8 @@ from gencodec.transform import (
 )
 from gencodec.transform.picture import STRIDE
 
-AUTOENCODER, TRANSFORM, REFINER = "autoencoder", "transform", "refiner"
+AUTOENCODER, TRANSFORM, REFINER, JUDGE = "autoencoder", "transform", "refiner", "judge"
+_PARTS = (AUTOENCODER, TRANSFORM, REFINER, JUDGE)
 ADAPTER_FILE = "adapter"
 FOREIGN = {AUTOENCODER: "vae", REFINER: "transformer"}  # folders of the networks' own authors
 
@@ -73,6 +76,8 @@ class Defaults:
         noise: whether refinement starts from noise mixed into the latents.
         search_refinement: decode each group with and without refinement, at several start levels
             and with up to `steps` steps, and send what is nearest to the source.
+        picture_steps: steps of descent on each first picture that is not refined, by packs with a
+            judge; `gencodec.effort` sets it.
         tile_frames, tile_size, tile_overlap: windows of the transformer, in latents; 0 is whole.
         vae_tile, vae_overlap: tiles of the autoencoder, in latents; 0 is whole.
     """
@@ -88,6 +93,7 @@ class Defaults:
     refine_below: int = 64
     noise: bool = False
     search_refinement: bool = False
+    picture_steps: int = 0
     tile_frames: int = 9
     tile_size: int = 48
     tile_overlap: int = 2
@@ -155,6 +161,7 @@ class Models(Generator):
 
     transform: Transform
     exact: ExactPack
+    descent: PictureDescent | None = None
 
 
 def load_models(folder: Path, execution: Execution) -> Models:
@@ -173,6 +180,7 @@ def load_models(folder: Path, execution: Execution) -> Models:
     refiner, codec = networks.get(REFINER), networks[TRANSFORM]
     autoencoder = AutoencoderStage(networks[AUTOENCODER], execution, defaults.vae_tiles)
     stage = MotionStage if isinstance(codec, MotionCodec) else LatentStage
+    judge = networks.get(JUDGE)
     return Models(
         manifest=manifest,
         autoencoder=autoencoder,
@@ -180,6 +188,9 @@ def load_models(folder: Path, execution: Execution) -> Models:
         exact=exact,
         refiner=None if refiner is None else RefineStage(refiner, execution),
         defaults=defaults,
+        descent=None
+        if judge is None
+        else PictureDescent(codec, judge.to(execution.device), exact.prior),
     )
 
 
@@ -250,6 +261,8 @@ def _check_fit(manifest: Manifest, networks: Mapping[str, Any], exact: ExactPack
         sizes["stride of linear path and autoencoder"] = (linear, autoencoder.stride)
     if isinstance(transform, TransformConfig):
         sizes["channels of autoencoder and transform"] = (autoencoder.channels, transform.channels)
+        if JUDGE in networks:
+            raise PackError(f"pack {manifest.name}: latent codecs have no use for a judge")
     else:
         sizes["stride of linear path and motion codec"] = (linear, STRIDE)
     if REFINER in networks:
@@ -277,7 +290,7 @@ def _check_ladder(
 def load_networks(
     folder: Path,
     dtype: torch.dtype = torch.float32,
-    parts: Iterable[str] = (AUTOENCODER, TRANSFORM, REFINER),
+    parts: Iterable[str] = _PARTS,
 ) -> dict[str, Any]:
     """Return the float networks of a pack by name; its files must have been checked.
 
@@ -303,7 +316,7 @@ def load_networks(
 
 def build_networks(
     components: Mapping[str, Any],
-    parts: Iterable[str] = (AUTOENCODER, TRANSFORM, REFINER),
+    parts: Iterable[str] = _PARTS,
     *,
     empty: bool = False,
 ) -> dict[str, Any]:
@@ -311,7 +324,7 @@ def build_networks(
 
     Args:
         components: of the manifest.
-        parts: names of the networks wanted; a refiner may be missing.
+        parts: names of the networks wanted; refiner and judge may be missing.
         empty: leave the transformer without numbers, to be loaded.
     """
     networks: dict[str, nn.Module] = {}
@@ -321,6 +334,8 @@ def build_networks(
         networks[TRANSFORM] = build_codec(components[TRANSFORM])
     if REFINER in parts and REFINER in components:
         networks[REFINER] = _build_refiner(components, empty=empty)
+    if JUDGE in parts and JUDGE in components:
+        networks[JUDGE] = Judge(JudgeConfig(**components[JUDGE]))
     return networks
 
 

@@ -69,6 +69,7 @@ def _encode_peer(peer: Peer, source: Path, output: Path, request: Request) -> En
 
 def _encode_row(row: Row, source: Path, output: Path, request: Request) -> Encoded:
     from gencodec.codec import encode as encode_video
+    from gencodec.effort import USUAL_EFFORT
     from gencodec.gvc import GvcSettings
     from gencodec.rate import Target
 
@@ -81,6 +82,7 @@ def _encode_row(row: Row, source: Path, output: Path, request: Request) -> Encod
         device=request["device"],
         threads=request["threads"],
         overwrite=True,
+        effort=USUAL_EFFORT if row.effort is None else row.effort,
         defaults=row.defaults,
         gvc=None if row.gvc is None else GvcSettings(**cast("dict[str, Any]", row.gvc)),
     )

@@ -113,6 +113,7 @@ class Row:
         name: "gencodec", then ":setting" for each that differs.
         base: decode without refinement.
         gop: frames of a group; None leaves it to the encoder.
+        effort: of the encoder; None is the usual one.
         pack: model pack; None takes that of the benchmark.
         defaults: what replaces the pack's own defaults, see `gencodec.packs.models.Defaults`.
         gvc: settings of the coder gvc, see `gencodec.GvcSettings`; None is gnvc-vd.
@@ -121,6 +122,7 @@ class Row:
     name: str
     base: bool = False
     gop: int | None = None
+    effort: int | None = None
     pack: str | None = None
     defaults: Mapping[str, int | bool] = field(default_factory=dict)
     gvc: Mapping[str, str | int | bool] | None = None
@@ -211,6 +213,7 @@ _FOREIGN = {each.name: each for each in (*_SHORT.values(), _AOM, _VVENC)}
 _GVC = "gvc-"
 _GVC_SWITCHES = ("cache",)
 _GVC_NUMBERS = ("steps", "codebook", "reference_quality", "segment")
+_OWN_NUMBERS = ("gop", "effort")  # of the encoder; the others are of the pack's defaults
 _SWITCHES = ("noise",)
 _NUMBERS = (
     "steps",
@@ -269,15 +272,17 @@ def find_row(name: str) -> Row:
         if found is None or found[1] in given:
             raise UsageError(f"{name}: {setting!r} is no setting, or there twice")
         given[found[1]] = found[2]
+    numbers = {key: _number(name, key, given.pop(key)) for key in _OWN_NUMBERS if key in given}
     row = Row(
         name=name,
-        gop=_number(name, "gop", given.pop("gop")) if "gop" in given else None,
+        gop=numbers.get("gop"),
+        effort=numbers.get("effort"),
         pack=given.pop("pack", None),
     )
     if variant is not None:
         return replace(row, gvc=_gvc_settings(name, variant, given))
     base = "base" in given and _switch(name, "base", given.pop("base"))
-    known = ("base", "gop", "pack", *_SWITCHES, *_NUMBERS)
+    known = ("base", *_OWN_NUMBERS, "pack", *_SWITCHES, *_NUMBERS)
     return replace(row, base=base, defaults=_values(name, given, known))
 
 
@@ -291,7 +296,7 @@ def _gvc_settings(
     if variant not in VARIANTS:
         there = ", ".join(f"{_GVC}{each}" for each in VARIANTS)
         raise UsageError(f"{name}: there is no {_GVC}{variant}; there are {there}")
-    known = ("gop", "pack", *_GVC_SWITCHES, *_GVC_NUMBERS)
+    known = (*_OWN_NUMBERS, "pack", *_GVC_SWITCHES, *_GVC_NUMBERS)
     return {"variant": variant, **_values(name, given, known)}
 
 

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from gencodec.latents import Autoencoder, split_blocks
-from gencodec.training.entropy import Rounded, dead_zone_round
 from gencodec.transform import (
     ANCHOR,
     DEAD_ZONES,
     LatentCodec,
     MotionCodec,
     MotionState,
+    Rounded,
+    dead_zone_round,
     search_motion,
 )
 

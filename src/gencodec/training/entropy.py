@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +24,7 @@ from gencodec.execution import define_torchvision_operators
 from gencodec.symbols import PriorConfig, Tables, array_shapes, sigma_bank
 from gencodec.training.prior import TrainablePrior
 from gencodec.training.processes import own_rows, whole_batch
+from gencodec.transform import Rounded
 
 _FITTED = 400  # steps that bring a fresh bottleneck to a pack's tables
 
@@ -115,32 +116,3 @@ def _fit(bottleneck: _Bottleneck, tables: Sequence[NDArray[np.int64]]) -> None:
 
 def _bits(likelihood: Tensor) -> Tensor:
     return -likelihood.clamp(min=1e-9).log2()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rounded:
-    """Rounded values, and what they could have been.
-
-    Attributes:
-        symbols: whole numbers, with gradients straight through to the values.
-        others: the symbols on the other side of the nearest threshold.
-    """
-
-    symbols: Tensor
-    others: Tensor
-
-
-def dead_zone_round(x: Tensor, zone: float = 0.12) -> Rounded:
-    """Round towards zero a little more often than away from it.
-
-    Args:
-        x: values in symbols.
-        zone: width added to the zero side of every interval, 0 is plain rounding.
-    """
-    with torch.no_grad():
-        size = (x.abs() + (0.5 - zone)).floor().clamp(min=0)
-        outwards = (size == 0) | (x.abs() > size + zone)
-        sign = torch.where(x < 0, -1.0, 1.0)
-        change = sign * size - x
-        others = sign * (size + torch.where(outwards, 1.0, -1.0))
-    return Rounded(symbols=x + change, others=others)

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from gencodec.packs import Manifest, write_manifest
-from gencodec.packs.models import AUTOENCODER, REFINER, TRANSFORM, save_network
+from gencodec.packs.models import AUTOENCODER, JUDGE, REFINER, TRANSFORM, save_network
 from gencodec.packs.prior import PRIOR
 from gencodec.symbols import (
     Prior,
@@ -57,6 +57,8 @@ def export_pack(
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_network(bench.codec, folder, TRANSFORM)
+    if bench.judge is not None:
+        save_network(bench.judge, folder, JUDGE)
     if bench.base is None:
         save_network(bench.autoencoder, folder, AUTOENCODER)
         save_network(bench.refiner, folder, REFINER)

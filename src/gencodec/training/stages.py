@@ -27,7 +27,6 @@ from gencodec.errors import PackError
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.latents import Autoencoder
 from gencodec.training.coding import coded_clip, coded_steps
-from gencodec.training.entropy import dead_zone_round
 from gencodec.training.loop import Rate
 from gencodec.training.workbench import (
     Workbench,
@@ -37,7 +36,7 @@ from gencodec.training.workbench import (
     spend,
     train_only,
 )
-from gencodec.transform import ANCHOR, INTER, LatentCodec, MotionCodec
+from gencodec.transform import ANCHOR, INTER, LatentCodec, MotionCodec, dead_zone_round
 
 LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57 * 2^(-8/3))
 ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it

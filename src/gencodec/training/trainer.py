@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -18,16 +19,16 @@ from torch import Tensor
 from gencodec.errors import PackError, SourceError
 from gencodec.execution import Execution
 from gencodec.packs import find_pack, read_manifest, verify_pack
-from gencodec.packs.models import REFINER, TRANSFORM, build_networks, load_networks
+from gencodec.packs.models import JUDGE, REFINER, TRANSFORM, build_networks, load_networks
 from gencodec.packs.prior import PRIOR
 from gencodec.progress import Report
-from gencodec.refine import VelocityModel
 from gencodec.symbols import PriorConfig
 from gencodec.training.base import based_components, based_networks
 from gencodec.training.data import ClipStore, CropShape
 from gencodec.training.entropy import EntropyModel
 from gencodec.training.export import export_pack
 from gencodec.training.joint import AlignTraining, FinetuneTraining
+from gencodec.training.judging import JudgeTraining
 from gencodec.training.linear import fit_linear_path, fit_picture_transform
 from gencodec.training.loop import Budget, Run, run_stage
 from gencodec.training.perceptual import Lpips, Vgg
@@ -55,6 +56,7 @@ STAGE_CLASSES = {
         FlowTraining,
         AdapterTraining,
         PixelTraining,
+        JudgeTraining,
         AlignTraining,
         FinetuneTraining,
     )
@@ -108,12 +110,10 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
 
     Raises:
         PackError: unknown recipe, or weights that do not fit.
-        SourceError: no clips, none large enough, or an unknown stage.
+        SourceError: no clips, none large enough, an unknown stage, or one that needs LPIPS.
     """
     plan = recipe_of(recipe)
-    chosen = tuple(stages or plan.stages)
-    if unknown := set(chosen) - set(plan.stages):
-        raise SourceError(f"unknown stage {sorted(unknown)}; stages are {', '.join(plan.stages)}")
+    chosen = _chosen(plan, stages, metrics_dir)
     run.mkdir(parents=True, exist_ok=True)
     execution = Execution.choose(local_device(device), threads=threads)
     processes = Processes(execution, shard=plan.shard)
@@ -128,7 +128,8 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
     for name in plan.stages:
         if name not in chosen:
             continue
-        bench = _prepared(plan, components, run, metrics_dir, execution)
+        known = _judged(components, run, name)
+        bench = _prepared(plan, known, run, metrics_dir, execution)
         budget = Budget(minutes=minutes / len(chosen), steps=max_steps)
         steps[name] = run_stage(
             STAGE_CLASSES[name](bench),
@@ -140,6 +141,7 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
         )
         _save_start(bench, run, processes)
     if processes.first:
+        components = _judged(components, run)
         bench = _prepared(plan, components, run, None, execution)
         batches = _normalised(store, plan.counted, _COUNT_BATCHES if max_steps is None else 2)
         document = _document(plan, components, clips)
@@ -152,6 +154,25 @@ def train(  # noqa: PLR0913 - the command's options, each with a default
         pack=run / "pack",
         log=run / "log.jsonl",
     )
+
+
+def _chosen(recipe: Recipe, stages: Sequence[str] | None, metrics: Path | None) -> tuple[str, ...]:
+    """Return the stages to run; without LPIPS there is nothing that a judge could learn from."""
+    known = recipe.stages
+    if unknown := set(stages or ()) - set(known):
+        raise SourceError(f"unknown stage {sorted(unknown)}; stages are {', '.join(known)}")
+    if metrics is None and JudgeTraining.name in (stages or ()):
+        raise SourceError("stage judge learns from LPIPS; name the folder of its weights")
+    untaught = {JudgeTraining.name} if metrics is None else set()
+    return tuple(stages or (name for name in known if name not in untaught))
+
+
+def _judged(components: Mapping[str, Any], run: Path, stage: str | None = None) -> dict[str, Any]:
+    """Return components without a judge unless it learned in this run, or learns in this stage."""
+    with safe_open(run / _START_FILE, "pt") as stored:
+        learned = any(key.startswith(f"{JUDGE}.") for key in stored.keys())  # noqa: SIM118
+    keep = learned or stage == JudgeTraining.name
+    return {name: part for name, part in components.items() if keep or name != JUDGE}
 
 
 def recipe_of(name: str) -> Recipe:
@@ -172,7 +193,8 @@ def _start(
     stored = run / _START_FILE
     if start_from is not None:
         folder = find_pack(start_from)
-        components = {REFINER: recipe.components[REFINER], **read_manifest(folder).components}
+        fresh = {k: v for k, v in recipe.components.items() if k in (REFINER, JUDGE)}
+        components = fresh | dict(read_manifest(folder).components)
         components[PRIOR] = {**recipe.components[PRIOR], **components[PRIOR]}
         if not stored.exists():
             _save_start(_from_pack(folder, components), run)
@@ -188,7 +210,7 @@ def _start(
     if stored.exists():
         _adopt_statistics(components, load_file(stored))
         return components
-    bench = _workbench(components, None, None, torch.device("cpu"))
+    bench = replace(_workbench(components, None, None, torch.device("cpu")), judge=None)
     linear = bench.autoencoder.linear
     if linear is not None:
         batches = _normalised(store, CropShape(frames=5, size=48), None, batch=_FIT_BATCH)
@@ -219,7 +241,7 @@ def _from_pack(folder: Path, components: Mapping[str, Any]) -> Workbench:
     A refiner that it lacks starts afresh.
     """
     verify_pack(folder)
-    networks = {REFINER: VelocityModel(components[REFINER]), **load_networks(folder)}
+    networks = build_networks(components, (REFINER,)) | load_networks(folder)
     entropy = EntropyModel(PriorConfig(**components[PRIOR]))
     entropy.adopt(load_arrays(folder / f"{PRIOR}.safetensors"))
     return Workbench(
@@ -228,6 +250,7 @@ def _from_pack(folder: Path, components: Mapping[str, Any]) -> Workbench:
         entropy=entropy,
         refiner=networks[REFINER],
         lpips=None,
+        judge=networks.get(JUDGE),
     )
 
 
@@ -267,6 +290,7 @@ def _workbench(
         refiner=networks["refiner"],
         lpips=None if metrics is None else Lpips(metrics / _LPIPS_FILE).to(device),
         vgg=None if metrics is None else Vgg.find(metrics, device),
+        judge=networks.get(JUDGE),
         base=base,
     )
     if run is not None:
@@ -274,9 +298,12 @@ def _workbench(
         for name, network in bench.parts().items():
             prefix = f"{name}."
             state = {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
-            network.load_state_dict(state)
+            if state or name != JUDGE:  # a judge may join a run late
+                network.load_state_dict(state)
         for network in (bench.autoencoder, bench.codec, bench.entropy, bench.refiner):
             network.to(device)
+        if bench.judge is not None:
+            bench.judge.to(device)
     return bench
 
 

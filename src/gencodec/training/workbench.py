@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gencodec.descent import Judge
 from gencodec.latents import Autoencoder
 from gencodec.packs.models import Defaults
 from gencodec.refine import VelocityModel
@@ -40,6 +41,7 @@ class Workbench:
         autoencoder, codec, entropy, refiner: the networks.
         lpips: perceptual loss, if there are weights for it.
         vgg: another, if there are weights for it.
+        judge: what encoders ask how pictures look, if the pack has it.
         base: folder of the pack whose autoencoder and transformer stay as they are.
         refinement: how the sampler is trained.
         defaults: what encoders will do with the pack.
@@ -51,6 +53,7 @@ class Workbench:
     refiner: VelocityModel
     lpips: Lpips | None
     vgg: Vgg | None = None
+    judge: Judge | None = None
     base: Path | None = None
     refinement: Refinement = field(default_factory=Refinement)
     defaults: Defaults = field(default_factory=Defaults)
@@ -58,6 +61,8 @@ class Workbench:
     def parts(self) -> dict[str, nn.Module]:
         """Return what a run learns, by name: all networks, or what is added to a base."""
         learned: dict[str, nn.Module] = {"codec": self.codec, "entropy": self.entropy}
+        if self.judge is not None:
+            learned["judge"] = self.judge
         if self.base is not None:
             return {**learned, "adapter": adapter_of(self.refiner)}
         return {"autoencoder": self.autoencoder, **learned, "refiner": self.refiner}
@@ -155,7 +160,8 @@ def _strength(luma: Tensor) -> Tensor:
 
 def train_only(bench: Workbench, trained: Iterable[nn.Parameter]) -> None:
     """Let these parameters train and no others."""
-    for network in (bench.autoencoder, bench.codec, bench.entropy, bench.refiner):
+    networks = (bench.autoencoder, bench.codec, bench.entropy, bench.refiner, bench.judge)
+    for network in filter(None, networks):
         network.requires_grad_(requires_grad=False)
     for parameter in trained:
         parameter.requires_grad_()

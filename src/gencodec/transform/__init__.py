@@ -9,13 +9,22 @@ from gencodec.transform.motion_codec import (
 )
 from gencodec.transform.motion_networks import MotionCodecConfig
 from gencodec.transform.motion_stage import MotionStage
+from gencodec.transform.rounding import Rounded, dead_zone_round
 from gencodec.transform.scaling import doubled, enlarged
-from gencodec.transform.stage import LatentStage, Reconstruction, Source, Transform
+from gencodec.transform.stage import (
+    Improve,
+    LatentStage,
+    Reconstruction,
+    Source,
+    Transform,
+    integers,
+)
 
 __all__ = [
     "ANCHOR",
     "DEAD_ZONES",
     "INTER",
+    "Improve",
     "LatentCodec",
     "LatentStage",
     "MotionCodec",
@@ -23,11 +32,14 @@ __all__ = [
     "MotionStage",
     "MotionState",
     "Reconstruction",
+    "Rounded",
     "Source",
     "State",
     "Transform",
     "TransformConfig",
+    "dead_zone_round",
     "doubled",
     "enlarged",
+    "integers",
     "search_motion",
 ]

@@ -22,7 +22,7 @@ from gencodec.transform.motion_codec import (
 )
 from gencodec.transform.picture import STRIDE
 from gencodec.transform.scaling import halved
-from gencodec.transform.stage import Analyse, Reconstruction, WriteFrame, integers
+from gencodec.transform.stage import Analyse, Improve, Reconstruction, WriteFrame, integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,7 @@ class MotionStage:
         *,
         shown: bool = True,
         half_size: bool = False,
+        improve: Improve | None = None,
     ) -> Reconstruction:
         """Code a group in a closed loop.
 
@@ -114,6 +115,7 @@ class MotionStage:
                 and the quality index; returns the symbols as the decoder will see them.
             shown: make pictures, too; a closed loop needs a quarter of them.
             half_size: code the frames at half their width and height; so is what comes back.
+            improve: makes better coefficients of the first picture; see `Transform.encode`.
         """
         moving = self._moving(source, half_size=half_size)
 
@@ -125,6 +127,8 @@ class MotionStage:
                 motion = self._codec.choose_motion(frames, found, state, index)
                 prediction = self._codec.predict(motion, state, index)
             raw = self._codec.analyse(frames, prediction, state, index)
+            if improve is not None and not t:
+                raw = improve(raw, frames[:, :, 0], index)
             hyper = self._codec.hyper_analyse(raw, state.kind)
             rounded = integers(raw, DEAD_ZONES[state.kind])
             received = write(rounded, integers(hyper, 0.0), quality.of(t))

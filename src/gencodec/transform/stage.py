@@ -22,6 +22,7 @@ from gencodec.transform.latent_codec import LatentCodec, State
 Symbols = NDArray[np.int32]
 Analyse = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 WriteFrame = Callable[[Symbols, Symbols, int], NDArray[np.int16]]
+Improve = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _DEAD_ZONE = 0.12  # an encoder's choice; the decoder does not know it
 _SYMBOL_LIMIT = 32_767
@@ -55,6 +56,7 @@ class Transform(Protocol):
         *,
         shown: bool = True,
         half_size: bool = False,
+        improve: Improve | None = None,
     ) -> Reconstruction:
         """Code what `prepare` returned.
 
@@ -65,6 +67,9 @@ class Transform(Protocol):
             shown: the latents or pictures of the result are used.
             half_size: code frames at half their width and height, and return them so; of motion
                 codecs alone.
+            improve: takes coefficients of a first picture before rounding [1, c, h, w], the picture
+                [1, 3, H, W] and its quality index [1], and returns better ones; of motion codecs
+                alone.
         """
 
     def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
@@ -116,6 +121,7 @@ class LatentStage:
         *,
         shown: bool = True,
         half_size: bool = False,
+        improve: Improve | None = None,
     ) -> Reconstruction:
         """Code normalised latents [c, t, h, w] in a closed loop.
 
@@ -126,8 +132,9 @@ class LatentStage:
                 and the quality index; returns the symbols as the decoder will see them.
             shown: the result is used; here it costs nothing.
             half_size: has no meaning for latents.
+            improve: likewise.
         """
-        del shown
+        del shown, improve
         if half_size:
             raise ValueError("a latent codec codes no frames at half their size")
         source = torch.from_numpy(latents).to(self._device)
