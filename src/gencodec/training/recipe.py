@@ -162,6 +162,7 @@ def _mini() -> Recipe:
                 "motion": True,
             },
             "refiner": refiner,
+            "judge": {},
         },
         stages={
             "autoencoder": StageSettings(
@@ -182,6 +183,9 @@ def _mini() -> Recipe:
             "pixels": StageSettings(
                 shape=CropShape(frames=33, size=320), batch=1, learning_rate=4e-4
             ),
+            "judge": StageSettings(
+                shape=CropShape(frames=1, size=288), batch=8, learning_rate=2e-3
+            ),
         },
         counted=CropShape(frames=17, size=320),
         exclude=frozenset({"rich_progress.mp4"}),
@@ -190,7 +194,7 @@ def _mini() -> Recipe:
             anchor_doubling=1.5,
             half_below=7,
             half_shift=20,
-            half_tried_below=16,
+            half_tried_below=30,
             steps=1,
             refine_below=7,
             tile_size=24,
