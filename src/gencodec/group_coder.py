@@ -138,7 +138,12 @@ class GroupCoder:
         descent = self._models.descent
         return raw if descent is None else descent.improve(raw, picture, quality, steps)
 
-    def aimed(self, record: GroupRecord, prepared: Callable[[], Source]) -> GroupRecord:
+    def aimed(
+        self,
+        record: GroupRecord,
+        prepared: Callable[[], Source],
+        coded: Reconstruction | None = None,
+    ) -> GroupRecord:
         """Return a coded group whose refinement starts at a level as strong as the codec's error.
 
         `encode` leaves it open: of the rungs that are tried one is written.
@@ -146,6 +151,7 @@ class GroupCoder:
         Args:
             record: the group.
             prepared: returns what it was coded from; called if it is refined.
+            coded: what `decode` makes of the group, if it is known.
         """
         block = read_block(record)
         if not block.steps:
@@ -153,7 +159,7 @@ class GroupCoder:
         source = prepared()
         t, h, w = source.shape[-3:]
         transform = self._models.transform
-        decoded = transform.decoded_latents(self.decode(record, (t, h, w)))
+        decoded = transform.decoded_latents(coded or self.decode(record, (t, h, w)))
         error = decoded - transform.clean_latents(source)
         level = level_of_error(math.sqrt(float(np.mean(error**2))))
         return replace(record, coder_block=replace(block, start_level=level).to_bytes())

@@ -29,7 +29,7 @@ _STEPS = (1, 2, 5)
 _LEVELS = (0.5, 1.0, 1.6)  # of the level that is as strong as the codec's error
 _LEVEL_MAX = 999
 _TRIED_FRAMES = 17  # of a group, by each refinement
-_SEEN_FRAMES = 33  # of a group, at each size
+_SEEN_FRAMES = 65  # of a group, at each size: half size gains with time
 _FLICKER = 2.0  # error of the change from frame to frame, against that of single frames
 _SAME = 0.0026  # keeps the similarity of two flat places steady (Xue et al.)
 _LESS_ERROR = 0.3  # power of its bytes by which the error of a group's edges falls
@@ -71,11 +71,13 @@ class SizeTrial:
     def _error(self, coded: CodedGroup, source: Source) -> float:
         """Return how unlike its source what a decoder shows of its beginning is."""
         header, rgb = self._header, source.rgb  # type: ignore[attr-defined]
-        record = self._coder.aimed(self._record(coded, len(rgb)), lambda: source)
         t, h, w = source.shape[-3:]
+        record = self._record(coded, len(rgb))
+        group = self._coder.decode(record, (t, h, w))
+        record = self._coder.aimed(record, lambda: source, group)
         true = rgb[:_SEEN_FRAMES]
         beginning = latent_shape(len(true), 1, 1, 1)[0]
-        decoded = first_latents(self._coder.decode(record, (t, h, w)), beginning)
+        decoded = first_latents(group, beginning)
         refined = self._coder.refine(
             decoded, record, tile_plan(header), seed=header.noise_seed, steps=None
         )
