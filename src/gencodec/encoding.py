@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from typing import Any, BinaryIO
 
 from gencodec.container import CODER_GNVC_VD, GroupRecord, Header, Pack, Totals, Writer
@@ -110,10 +110,13 @@ class Encoder:
         carried = beside.bytes if beside and target.size is not None else 0
         budget = wanted - carried - _FILE_OVERHEAD - (len(look.groups) > 1) * _SECOND_HEADER
         sizes = SizeTrial(self._models, self._header(0, constant_rate=look.constant_rate))
+        self._tell_search(look)
         near = plain_quality(look, budget, overhead, self._coder.rungs)
         if self._coder.tries_both(near):
             sizes.choose_all(look.samples, near)
         plan = plan_file(look, budget, overhead, self._coder.rungs)
+        for sample in look.samples.values():
+            sample.on_coded = None
 
         def choose(group: FrameGroup, sample: Sample) -> int:
             rung = plan.next_quality(group.index)
@@ -122,6 +125,18 @@ class Encoder:
             return rung
 
         return self._write(stream, look, choose, wanted)
+
+    def _tell_search(self, look: Look) -> None:
+        """Report each group that is coded while the quality is searched."""
+        report, tried = self._on_progress, count(1)
+        if report is None:
+            return
+
+        def tell() -> None:
+            report(Progress(stage="search", frames=next(tried)))
+
+        for sample in look.samples.values():
+            sample.on_coded = tell
 
     def _run_pipe(self, stream: BinaryIO) -> Encoded:
         info, target = self._source.info, self._target

@@ -50,6 +50,7 @@ class Sample:
     Attributes:
         starts_scene: the group looks unlike the one before it.
         prefers_half: it is coded at half size where both sizes are possible; None: not tried yet.
+        on_coded: told whenever the group was coded once more.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Sample:
         """
         self.starts_scene = starts_scene
         self.prefers_half: bool | None = None
+        self.on_coded: Callable[[], None] | None = None
         self._prepare: Callable[[], Source] | None = prepare
         self._source: Source | None = None
         self._coder, self._journal = coder, journal
@@ -109,6 +111,8 @@ class Sample:
         coded = self._coder.encode(self.source, rung, prefer_half=prefer_half, plain=plain)
         if self._journal:
             self._journal.add(coded, plain=plain)
+        if self.on_coded:
+            self.on_coded()
         return coded
 
 

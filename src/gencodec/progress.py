@@ -11,8 +11,8 @@ class Progress:
     """How far a stage of work is.
 
     Attributes:
-        stage: "look" (first pass of an encode), "code", "decode", "verify", "train",
-            "compare" or "download".
+        stage: "look" (first pass of an encode), "search" (of its quality: groups coded), "code",
+            "decode", "verify", "train", "compare" or "download".
         frames: frames done in this stage.
         total: frames expected, None where nobody knows (pipes).
         group: groups done.

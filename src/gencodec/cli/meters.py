@@ -173,7 +173,9 @@ class BarMeter(Meter):
 
 
 def _unit(progress: Progress) -> str:
-    return {"train": "steps", "bench": "points", "download": "files"}.get(progress.stage, "frames")
+    return {"search": "trials", "train": "steps", "bench": "points", "download": "files"}.get(
+        progress.stage, "frames"
+    )
 
 
 def _count(progress: Progress) -> str:
