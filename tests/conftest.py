@@ -46,6 +46,16 @@ def motion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def judged_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a judge, on disk; not to be changed."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("packs") / "tiny-judged"
+    tiny.write_pack(folder, "tiny-judged")
+    return folder
+
+
 @pytest.fixture
 def tiny_pack(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny pack, installed: what was encoded with it decodes."""

@@ -24,7 +24,8 @@ from gencodec.errors import UsageError
 from gencodec.execution import Execution
 from gencodec.geometry import group_quality, symbol_shape
 from gencodec.group_coder import CodedGroup, GroupCoder, read_block
-from gencodec.packs.models import Defaults, Models, load_models
+from gencodec.packs.defaults import Defaults
+from gencodec.packs.models import Models, load_models
 from gencodec.packs.prior import load_exact
 from gencodec.progress import Progress
 from gencodec.rate import PipeController

@@ -23,7 +23,8 @@ from torch import nn
 
 from gencodec.frames import Frame, VideoInfo, open_sink
 from gencodec.packs import Manifest, write_manifest
-from gencodec.packs.models import Defaults, build_networks, save_network
+from gencodec.packs.defaults import Defaults
+from gencodec.packs.models import build_networks, save_network
 from gencodec.packs.prior import PRIOR
 from gencodec.refine.noise import noise_for
 from gencodec.symbols import PriorConfig, array_shapes, hyper_tables, symbol_tables

@@ -89,7 +89,7 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
             interrupted run left; the file is the same. Only where the output is a file, and not
             with gvc.
         effort: 0 .. 3, the time taken for the same rate, see `gencodec.effort`.
-        defaults: replaces some of the pack's, by name, see `gencodec.packs.models.Defaults`.
+        defaults: replaces some of the pack's, by name, see `gencodec.packs.defaults.Defaults`.
         gvc: settings of the coder gvc, which is then used instead of gnvc-vd.
         on_progress: told about every group.
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gencodec.errors import UsageError
-from gencodec.packs.models import Defaults
+
+if TYPE_CHECKING:
+    from gencodec.packs.defaults import Defaults
 
 EFFORTS = range(4)
 USUAL_EFFORT = 2

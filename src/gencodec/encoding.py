@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -110,13 +111,11 @@ class Encoder:
         carried = beside.bytes if beside and target.size is not None else 0
         budget = wanted - carried - _FILE_OVERHEAD - (len(look.groups) > 1) * _SECOND_HEADER
         sizes = SizeTrial(self._models, self._header(0, constant_rate=look.constant_rate))
-        self._tell_search(look)
-        near = plain_quality(look, budget, overhead, self._coder.rungs)
-        if self._coder.tries_both(near):
-            sizes.choose_all(look.samples, near)
-        plan = plan_file(look, budget, overhead, self._coder.rungs)
-        for sample in look.samples.values():
-            sample.on_coded = None
+        with self._searching(look):
+            near = plain_quality(look, budget, overhead, self._coder.rungs)
+            if self._coder.tries_both(near):
+                sizes.choose_all(look.samples, near)
+            plan = plan_file(look, budget, overhead, self._coder.rungs)
 
         def choose(group: FrameGroup, sample: Sample) -> int:
             rung = plan.next_quality(group.index)
@@ -126,17 +125,20 @@ class Encoder:
 
         return self._write(stream, look, choose, wanted)
 
-    def _tell_search(self, look: Look) -> None:
+    @contextmanager
+    def _searching(self, look: Look) -> Iterator[None]:
         """Report each group that is coded while the quality is searched."""
         report, tried = self._on_progress, count(1)
-        if report is None:
-            return
 
         def tell() -> None:
-            report(Progress(stage="search", frames=next(tried)))
+            if report is not None:
+                report(Progress(stage="search", frames=next(tried)))
 
         for sample in look.samples.values():
             sample.on_coded = tell
+        yield
+        for sample in look.samples.values():
+            sample.on_coded = None
 
     def _run_pipe(self, stream: BinaryIO) -> Encoded:
         info, target = self._source.info, self._target
@@ -152,11 +154,12 @@ class Encoder:
                 sizes.choose(sample, control.quality)
             frames = len(group.ticks)
             overhead = self._overhead(look, frames)
-            sizes_at, near = (
-                lambda rung, plain=plain: sample.at(rung, plain=plain).size + overhead
-                for plain in (False, True)
-            )
-            return control.choose(sizes_at, frames, last=group.last, near=near)
+
+            def size_at(rung: int, *, plain: bool = False) -> int:
+                return sample.at(rung, plain=plain).size + overhead
+
+            near = partial(size_at, plain=True)
+            return control.choose(size_at, frames, last=group.last, near=near)
 
         encoded = self._write(stream, look, choose)
         return replace(encoded, wanted_bytes=wanted * encoded.totals.frames)

@@ -6,7 +6,7 @@ import math
 
 from gencodec.frames import GroupLength, VideoInfo
 from gencodec.geometry import check_group_frames
-from gencodec.packs.models import Defaults
+from gencodec.packs.defaults import Defaults
 
 _GROUP_PIXELS = 1 << 27  # of a group by default: 129 frames of 720p, 61 of 1080p
 _FEWEST_FRAMES = 17  # of a group by default, however large the frames are

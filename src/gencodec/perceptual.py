@@ -127,10 +127,14 @@ class Lpips(_SqueezeNet):
 
     def layer_weights(self) -> list[Tensor]:
         """Return what each channel of each layer counts [c]."""
-        return [getattr(self, f"lpips_lin{k}").flatten() for k in range(1 + len(self._layout.taps))]
+        return [self._weights(layer) for layer in range(1 + len(self._layout.taps))]
+
+    def _weights(self, layer: int) -> Tensor:
+        weights: Tensor = getattr(self, f"lpips_lin{layer}")
+        return weights.flatten()
 
     def _weighted(self, layer: int, difference: Tensor) -> Tensor:
-        return difference * self.layer_weights()[layer].view(1, -1, 1, 1)
+        return difference * self._weights(layer).view(1, -1, 1, 1)
 
 
 class SqueezeNet10(_SqueezeNet):

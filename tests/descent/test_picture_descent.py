@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,9 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+def models(judged_folder: Path) -> Models:
     """The tiny pack with a judge; not to be changed."""
-    folder = tmp_path_factory.mktemp("packs") / "tiny-judged"
-    tiny.write_pack(folder, "tiny-judged")
-    return load_models(folder, Execution.choose("cpu"))
+    return load_models(judged_folder, Execution.choose("cpu"))
 
 
 @pytest.fixture(scope="module")

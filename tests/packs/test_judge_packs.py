@@ -23,14 +23,6 @@ from gencodec.packs.models import Models, load_models, load_networks, save_netwo
 FILE = "judge.safetensors"
 
 
-@pytest.fixture(scope="module")
-def judged_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny pack with a judge, on disk; not to be changed."""
-    folder = tmp_path_factory.mktemp("packs") / "tiny-judged"
-    tiny.write_pack(folder, "tiny-judged")
-    return folder
-
-
 @pytest.fixture
 def pack(judged_folder: Path, tmp_path: Path) -> Path:
     """A copy that may be harmed."""

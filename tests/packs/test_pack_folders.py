@@ -18,8 +18,9 @@ from tests import tiny
 from gencodec.errors import PackError
 from gencodec.execution import Execution
 from gencodec.packs import find_pack, list_packs, read_manifest, verify_pack, write_manifest
+from gencodec.packs.defaults import Defaults
 from gencodec.packs.manifest import MANIFEST, canonical
-from gencodec.packs.models import Defaults, load_models, load_networks
+from gencodec.packs.models import load_models, load_networks
 from gencodec.packs.prior import load_exact
 
 FILES = {"autoencoder", "prior", "refiner", "transform"}

@@ -83,7 +83,7 @@ def test_a_row_that_is_not_understood_is_refused(name: str) -> None:
 
 
 def test_the_settings_of_rows_are_defaults_of_packs() -> None:
-    from gencodec.packs.models import Defaults
+    from gencodec.packs.defaults import Defaults
 
     known = {field.name for field in fields(Defaults)}
     assert {*codecs._SWITCHES, *codecs._NUMBERS} <= known

@@ -18,7 +18,8 @@ from tests import tiny
 from torch import Tensor, nn
 
 from gencodec.geometry import GroupQuality
-from gencodec.packs.models import Defaults, Models, build_codec
+from gencodec.packs.defaults import Defaults
+from gencodec.packs.models import Models, build_codec
 from gencodec.symbols import PriorConfig, Tables
 from gencodec.transform import INTER, MotionCodec, MotionStage
 

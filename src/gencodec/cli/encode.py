@@ -19,6 +19,7 @@ from gencodec.cli.options import (
     overwrite_options,
 )
 from gencodec.cli.values import BITRATE, BITS_PER_PIXEL, PIXELS, SIZE, SOUND
+from gencodec.effort import EFFORTS, USUAL_EFFORT
 from gencodec.errors import TargetError
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ class _Options(TypedDict):
 )
 @click.option(
     "--effort",
-    type=click.IntRange(0, 3),
-    default=2,
+    type=click.IntRange(EFFORTS[0], EFFORTS[-1]),
+    default=USUAL_EFFORT,
     metavar="0..3",
     show_default=True,
     help="Time to take for the same bytes: 3 shows most, 0 is fastest. Decoding is the same.",

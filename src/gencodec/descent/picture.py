@@ -35,13 +35,13 @@ from gencodec.transform import (
     dead_zone_round,
     integers,
 )
+from gencodec.transform.motion import LUMA
 
 _RATE = 0.03  # of Adam, in symbols; falls to 0
 _PERCEIVED = 0.9  # distance by the judge in squared error a pixel, at a worth of one
 _COLOUR = 2.0  # squared error of colour counts more: the judge hardly sees it
 _SCALES = (1.0, 0.66, 0.8)  # at which the judge sees a picture, one each step
 _WINDOW = 512  # pixels a side that the judge sees at a time at most, which bounds memory
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ class PictureDescent:
 def _squared_error(made: Tensor, true: Tensor) -> Tensor:
     """Return the squared error of pictures [1, 3, H, W], summed; colour counts more."""
     error = made - true
-    luma = (error * error.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    luma = (error * error.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return error.square().sum() + _COLOUR * (error - luma).square().sum()
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gencodec.errors import PackError
+from gencodec.packs.defaults import Defaults
 from gencodec.packs.manifest import (
     PROMPT,
     TEXT_ENCODER,
@@ -25,7 +26,7 @@ from gencodec.packs.manifest import (
     read_manifest,
     write_manifest,
 )
-from gencodec.packs.models import AUTOENCODER, REFINER, Defaults, build_networks
+from gencodec.packs.models import AUTOENCODER, REFINER, build_networks
 from gencodec.packs.prompt import LENGTH, read_prompt, write_prompt
 from gencodec.packs.published import PUBLISHED, VAE
 from gencodec.packs.store import PackInfo, user_packs

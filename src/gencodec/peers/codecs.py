@@ -115,7 +115,7 @@ class Row:
         gop: frames of a group; None leaves it to the encoder.
         effort: of the encoder; None is the usual one.
         pack: model pack; None takes that of the benchmark.
-        defaults: what replaces the pack's own defaults, see `gencodec.packs.models.Defaults`.
+        defaults: what replaces the pack's own defaults, see `gencodec.packs.defaults.Defaults`.
         gvc: settings of the coder gvc, see `gencodec.GvcSettings`; None is gnvc-vd.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from gencodec.packs.models import Defaults
+from gencodec.packs.defaults import Defaults
 from gencodec.packs.published import PUBLISHED, VACE_LAYERS_1_3B
 from gencodec.packs.wan import DEFAULTS as WAN_DEFAULTS
 from gencodec.training.data import CropShape

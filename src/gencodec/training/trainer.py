@@ -300,10 +300,8 @@ def _workbench(
             state = {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
             if state or name != JUDGE:  # a judge may join a run late
                 network.load_state_dict(state)
-        for network in (bench.autoencoder, bench.codec, bench.entropy, bench.refiner):
+        for network in bench.networks:
             network.to(device)
-        if bench.judge is not None:
-            bench.judge.to(device)
     return bench
 
 

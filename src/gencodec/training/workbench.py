@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gencodec.descent import Judge
 from gencodec.latents import Autoencoder
-from gencodec.packs.models import Defaults
+from gencodec.packs.defaults import Defaults
 from gencodec.refine import VelocityModel
 from gencodec.training.base import adapter_of
 from gencodec.training.coding import Codec, Step
@@ -57,6 +57,12 @@ class Workbench:
     base: Path | None = None
     refinement: Refinement = field(default_factory=Refinement)
     defaults: Defaults = field(default_factory=Defaults)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """All of them."""
+        found = (self.autoencoder, self.codec, self.entropy, self.refiner, self.judge)
+        return [network for network in found if network is not None]
 
     def parts(self) -> dict[str, nn.Module]:
         """Return what a run learns, by name: all networks, or what is added to a base."""
@@ -160,8 +166,7 @@ def _strength(luma: Tensor) -> Tensor:
 
 def train_only(bench: Workbench, trained: Iterable[nn.Parameter]) -> None:
     """Let these parameters train and no others."""
-    networks = (bench.autoencoder, bench.codec, bench.entropy, bench.refiner, bench.judge)
-    for network in filter(None, networks):
+    for network in bench.networks:
         network.requires_grad_(requires_grad=False)
     for parameter in trained:
         parameter.requires_grad_()
