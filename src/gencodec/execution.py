@@ -5,6 +5,7 @@ Nothing here is chosen at import, and nothing else in the package names a device
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ def define_torchvision_operators() -> None:
     installed) fails with "operator torchvision::nms does not exist". We never call either of them.
     """
     if _operators or importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        pass
+    else:  # nothing is missing, and to define it twice ends the process
         return
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name, schema in (

@@ -96,6 +96,22 @@ def test_the_field_before_is_tried() -> None:
     assert torch.equal(chosen[:, :, 1:5, 1:7], last[:, :, 1:5, 1:7])
 
 
+def test_far_from_the_corner_a_picture_is_still_where_it_was() -> None:
+    """Rows and columns of large pictures are compared with what is there."""
+    for size in ((48, 400), (400, 48)):
+        before, frames = moved(6, -4, *size)
+        found = torch.tensor([12.0, -8.0]).view(1, 2, 1, 1).expand(1, 2, *(n // 16 for n in size))
+        chosen = choose_vectors(
+            alone(before),
+            frames,
+            0 * found,
+            F.pad(found, (0, 0, 0, 0, 0, 1)),
+            NONE,
+            torch.full((1,), 1e-3),
+        )
+        assert torch.equal(chosen[:, :2, 1:-1, 1:-1], found[:, :, 1:-1, 1:-1])
+
+
 def test_each_clip_of_a_batch_is_chosen_for_by_itself() -> None:
     clips = [noisy(0), noisy(1)]
     before, frames = (torch.cat(x) for x in zip(*clips, strict=True))

@@ -97,19 +97,20 @@ class AutoencoderStage:
         else:
             blocks = self._decode_tiles(latents, pictures, frames, tiles, plan.overlap)
         for block in blocks:
-            yield ((block[:, :height, :width] + 1) * 127.5).round().astype(np.uint8)
+            pixels = ((block[:, :height, :width] + 1) * 127.5).round()
+            yield pixels.to(torch.uint8).cpu().numpy()
 
     def _decode(
         self, latents: NDArray[np.float32], pictures: NDArray[np.uint8] | None, left: int
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks [T, H', W', 3] of at most `left` frames in -1..1."""
+    ) -> Iterator[Tensor]:
+        """Yield blocks [T, H', W', 3] of at most `left` frames in -1..1, on the device."""
         known = None if pictures is None else self._blocks(pictures)
         blocks = self._network.decode_blocks(self._steps(latents), known)
         while left > 0:
             with memory_errors():
                 block = next(blocks)[0, :, :left].nan_to_num().clamp(-1, 1)
             left -= block.shape[1]
-            yield block.permute(1, 2, 3, 0).cpu().numpy()
+            yield block.permute(1, 2, 3, 0)
 
     def _decode_tiles(
         self,
@@ -118,7 +119,7 @@ class AutoencoderStage:
         frames: int,
         tiles: list[tuple[slice, slice]],
         overlap: int,
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> Iterator[Tensor]:
         """Blend tiles, each decoded over all frames so that only one is on the device."""
         height, width = (length * self.stride for length in latents.shape[-2:])
         total = np.zeros((frames, height, width, 3), np.float32)
@@ -130,10 +131,10 @@ class AutoencoderStage:
             known = None if pictures is None else pictures[:, at[0], at[1]]
             start = 0
             for block in self._decode(latents[..., rows, columns], known, frames):
-                total[start : start + len(block), at[0], at[1]] += share * block
+                total[start : start + len(block), at[0], at[1]] += share * block.cpu().numpy()
                 start += len(block)
         for frame in total:
-            yield frame[None] / weight
+            yield torch.from_numpy(frame[None] / weight)
 
     def _steps(self, latents: NDArray[np.float32]) -> Iterator[Tensor]:
         """Yield one latent frame [1, c, 1, h, w] after the other."""

@@ -18,6 +18,7 @@ BLOCK = 16
 FRAMES = 4
 PER_PIXEL = 2  # steps of a vector in a pixel
 _BLEND = 8  # pixels across the border of two blocks in which one gives way to the other
+REACH = (BLOCK + _BLEND) // 2  # pixels from its centre in which a block's vector counts
 _HALFWAY = (-1, 4, -11, 40, 40, -11, 4, -1)  # 64ths of the pixels around a place between two
 _REACH = 16  # of the full search, in pixels of the quarter-size picture
 _ROUNDS = 3  # of trying the neighbours' vectors
@@ -187,20 +188,18 @@ def _full_search(level: _Level) -> Tensor:
     middle, last = level.frames.split(1, 1)
     b, _, height, width = reference.shape
     best = reference.new_full((b, 1, height // block, width // block), torch.inf)
-    motion = reference.new_zeros(b, 2, height // block, width // block)
+    chosen = torch.zeros_like(best, dtype=torch.int64)
     pad = _REACH + 1
     planes = half_planes(F.pad(reference, (pad, pad, pad, pad), mode="replicate"))
     reach = range(-_REACH, _REACH + 1)
-    for dx, dy in sorted(
-        ((x, y) for x in reach for y in reach), key=lambda v: v[0] ** 2 + v[1] ** 2
-    ):
+    vectors = sorted(((x, y) for x in reach for y in reach), key=lambda v: v[0] ** 2 + v[1] ** 2)
+    for index, (dx, dy) in enumerate(vectors):
         half, full = _shift(planes, dx, dy), _shift(planes, 2 * dx, 2 * dy)
         error = (half - middle).square_().add_((full - last).square_()).mul_(0.5)
         error = F.avg_pool2d(error, block) + _SMOOTHNESS / 4 * (abs(dx) + abs(dy))
-        vector = reference.new_tensor([dx, dy]).view(1, 2, 1, 1)
-        motion = torch.where(error < best, vector, motion)
+        chosen = torch.where(error < best, index, chosen)
         best = torch.minimum(error, best)
-    return motion
+    return reference.new_tensor(vectors)[chosen[:, 0]].movedim(-1, 1).contiguous()
 
 
 def half_planes(picture: Tensor) -> list[Tensor]:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencodec.transform.motion import BLOCK, LUMA, half_planes, weight
+from gencodec.transform.motion import BLOCK, LUMA, REACH, half_planes, weight
 
 _EVERY = 4  # pixel a side is compared
 _MARGIN = 96  # pixels beyond the edge that a vector may point to
@@ -44,10 +44,12 @@ def differences(motion: Tensor, typical: Tensor) -> Tensor:
 
 def vectors(symbols: Tensor, typical: Tensor) -> Tensor:
     """Return the motion field [b, 2, h, w] of its differences: the inverse of `differences`."""
+    device = symbols.device
+    symbols, typical = symbols.cpu(), typical.cpu()  # a GPU is slow at many small steps
     padded = _padded(symbols, typical)
     for y, x in _waves(symbols):
         padded[:, :, y + 1, x + 1] = symbols[:, :, y, x] + _predicted(padded, y, x)[0]
-    return padded[:, :, 1:, 1:-1].contiguous()
+    return padded[:, :, 1:, 1:-1].contiguous().to(device)
 
 
 @torch.no_grad()
@@ -74,33 +76,21 @@ def choose_vectors(
         Vectors, and 1 where they point to the first picture.
     """
     found, typical = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (found, typical))
-    others = torch.zeros_like(found) if previous is None else previous
-    fields = [
-        _choose(
-            _Blocks(references[i], frames[i]), found[i], others[i], typical[i : i + 1], float(w)
-        )
-        for i, w in enumerate(worth)
-    ]
-    return torch.cat(fields)
-
-
-def _choose(
-    blocks: _Blocks, found: Tensor, previous: Tensor, typical: Tensor, worth: float
-) -> Tensor:
-    padded = _padded(found[None], typical)
+    padded = _padded(found, typical)
     beside = F.pad(found, (0, 1, 0, 1), mode="replicate")
-    right, below = beside[:, :-1, 1:], beside[:, 1:, :-1]
+    right, below = beside[..., :-1, 1:], beside[..., 1:, :-1]
     still = torch.zeros_like(found)
-    uncovered = still.clone()
-    uncovered[2] = 1
-    fields = torch.stack([previous, still, uncovered, found, right, below])
+    uncovered = F.pad(still[:, :2], (0, 0, 0, 0, 0, 1), value=1)
+    others = still if previous is None else previous
+    fields = torch.stack([others, still, uncovered, found, right, below])
+    blocks, price = _Blocks(references, frames), worth[:, None]
     for y, x in _waves(found):
         predicted, neighbours = _predicted(padded, y, x)
-        predicted[:, 2] = neighbours[:1, 2]
-        candidates = torch.cat([predicted, neighbours, fields[:, :, y, x]])  # [n, 3, k]
-        cost = blocks.errors(y, x, candidates) + worth * _bits(candidates - predicted, _NAMED)
-        best = cost.argmin(0)[None, None].expand(1, 3, -1)
-        padded[0, :, y + 1, x + 1] = candidates.gather(0, best)[0]
+        predicted[:, 2] = neighbours[0, :, 2]
+        candidates = torch.cat([predicted[None], neighbours, fields[..., y, x]])  # [n, b, 3, k]
+        cost = blocks.errors(y, x, candidates) + price * _bits(candidates - predicted, _NAMED)
+        best = cost.argmin(0)[None, :, None].expand(1, -1, 3, -1)
+        padded[:, :, y + 1, x + 1] = candidates.gather(0, best)[0]
     return padded[:, :, 1:, 1:-1].contiguous()
 
 
@@ -115,30 +105,29 @@ class _Blocks:
     def __init__(self, references: Tensor, frames: Tensor) -> None:
         luma = references.new_tensor(LUMA)
         pad, half = _MARGIN + 1, BLOCK // 2
-        whole = torch.einsum("rchw,c->rhw", references, luma)
-        whole = F.pad(_soft(whole[:, None]), (pad, pad, pad, pad), mode="replicate")
-        halves = torch.cat(half_planes(whole), 1)
-        self._halves = F.pixel_shuffle(halves, 2)[:, 0]  # at half pixels
-        targets = _soft(torch.einsum("cthw,c->thw", frames[:, 1::2], luma)[:, None])
-        self._targets = F.pad(targets, (half, half, half, half), mode="replicate")[:, 0]
-        inside = torch.arange(_EVERY // 2, 2 * BLOCK, _EVERY, device=references.device)
-        near = weight((inside - BLOCK).abs())
-        self._inside, near = inside[near > 0], near[near > 0]
+        whole = _soft(torch.einsum("brchw,c->brhw", references, luma), pad)
+        halves = torch.stack(half_planes(whole), 2)
+        self._halves = F.pixel_shuffle(halves, 2)[:, :, 0]  # [b, 2, ., .] at half pixels
+        self._targets = _soft(torch.einsum("bcthw,c->bthw", frames[:, :, 1::2], luma), half)
+        start, stop = BLOCK - REACH + _EVERY // 2, BLOCK + REACH
+        self._inside = torch.arange(start, stop, _EVERY, device=references.device)
+        near = weight((self._inside - BLOCK).abs())
         weights = near[:, None] * near
         self._weights = 6 * BLOCK**2 * weights / weights.sum()  # of two lumas, for 4 x 3 channels
-        self._limits = references.shape[2:]
+        self._limits = references.shape[-2:]
 
     def errors(self, y: Tensor, x: Tensor, candidates: Tensor) -> Tensor:
-        """Return the squared error [n, k] of fields [n, 3, k] at blocks y, x [k]."""
+        """Return the squared error [n, b, k] of fields [n, b, 3, k] at blocks y, x [k]."""
         rows, columns = ((BLOCK * at)[:, None] + self._inside for at in (y, x))
-        targets = self._targets[:, rows[:, :, None], columns[:, None]]  # [2, k, n, n]
-        which = candidates[:, 2, :, None, None].long()
-        total = torch.zeros_like(candidates[:, 0])
-        for target, share in zip(targets, (0.5, 1), strict=True):
-            rows = self._at(y, candidates[:, 1] * share, 0)
-            columns = self._at(x, candidates[:, 0] * share, 1)
-            moved = self._halves[which, rows[..., :, None], columns[..., None, :]]  # [n, k, ., .]
-            total = total + ((moved - target).square() * self._weights).sum((2, 3))
+        targets = self._targets[..., rows[:, :, None], columns[:, None]]  # [b, 2, k, ., .]
+        clip = torch.arange(len(targets), device=y.device)[:, None, None, None]
+        which = candidates[:, :, 2, :, None, None].long()
+        total = torch.zeros_like(candidates[:, :, 0])
+        for target, share in zip(targets.unbind(1), (0.5, 1), strict=True):
+            rows = self._at(y, candidates[:, :, 1] * share, 0)
+            columns = self._at(x, candidates[:, :, 0] * share, 1)
+            moved = self._halves[clip, which, rows[..., :, None], columns[..., None, :]]
+            total = total + ((moved - target).square() * self._weights).sum((3, 4))
         return total
 
     def _at(self, block: Tensor, shift: Tensor, axis: int) -> Tensor:
@@ -148,22 +137,23 @@ class _Blocks:
         return (start + 2 * self._inside).clamp(0, limit)
 
 
-def _soft(luma: Tensor) -> Tensor:
-    """Return the means of 3 x 3 pixels of luma [n, 1, H, W]."""
-    return F.avg_pool2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), 3, 1)
+def _soft(luma: Tensor, margin: int) -> Tensor:
+    """Return the means of 3 x 3 pixels of luma [b, n, H, W], with a margin around them."""
+    means = F.avg_pool2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return F.pad(means, (margin, margin, margin, margin), mode="replicate")
 
 
 def _bits(difference: Tensor, named: int) -> Tensor:
-    """Return about how many bits vectors and references [n, 3, k] cost [n, k].
+    """Return about how many bits vectors and references [n, ..., 3, k] cost [n, ..., k].
 
     Args:
         difference: from what is predicted.
         named: so many at the start need not be spelt out.
     """
-    size = torch.log2(1 + difference[:, :2].abs()).sum(1)
+    size = torch.log2(1 + difference[..., :2, :].abs()).sum(-2)
     vector = _OTHER + _DOUBLING * size
     vector[:named].clamp_(max=_LIKE)
-    return vector.masked_fill_(size == 0, _SAME) + _TURN * difference[:, 2].abs()
+    return vector.masked_fill_(size == 0, _SAME) + _TURN * difference[..., 2, :].abs()
 
 
 def _padded(motion: Tensor, typical: Tensor) -> Tensor:
@@ -175,10 +165,10 @@ def _padded(motion: Tensor, typical: Tensor) -> Tensor:
 
 
 def _predicted(padded: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return predictions [b, ., k] at positions [k], and the three vectors before [3 b, ., k]."""
+    """Return predictions [b, ., k] at positions [k], and the three vectors before [3, b, ., k]."""
     left, up, right = padded[:, :, y + 1, x], padded[:, :, y, x + 1], padded[:, :, y, x + 2]
     predicted = torch.where(y == 0, left, _median(left, up, right))
-    return predicted, torch.cat([left, up, right])
+    return predicted, torch.stack([left, up, right])
 
 
 def _median(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -188,8 +178,7 @@ def _median(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 def _waves(field: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield rows and columns of a field's positions that need only earlier ones, all at once."""
     height, width = field.shape[-2:]
-    rows = torch.arange(height, device=field.device)
     for wave in range(width + 2 * (height - 1)):
-        columns = wave - 2 * rows
-        here = (columns >= 0) & (columns < width)
-        yield rows[here], columns[here]
+        first, last = max(0, (wave - width + 2) // 2), min(height - 1, wave // 2)
+        rows = torch.arange(first, last + 1, device=field.device)
+        yield rows, wave - 2 * rows
