@@ -18,10 +18,11 @@ from tests import tiny
 from torch import Tensor, nn
 
 from gencodec.geometry import GroupQuality
+from gencodec.latents import split_blocks
 from gencodec.packs.defaults import Defaults
 from gencodec.packs.models import Models, build_codec
 from gencodec.symbols import PriorConfig, Tables
-from gencodec.transform import INTER, MotionCodec, MotionStage
+from gencodec.transform import INTER, MotionCodec, MotionStage, search_motion
 
 
 def clip(frames: int, width: int = 48, height: int = 32) -> NDArray[np.uint8]:
@@ -290,6 +291,32 @@ def test_an_entropy_model_takes_over_the_hyper_tables_of_a_pack(training: Module
             assert float(spent.detach()) < float(least) + 0.05
 
 
+@torch.no_grad()
+def test_the_motion_of_a_clip_is_searched_at_once(training: ModuleType) -> None:
+    frames = torch.cat([tensor(clip(13)), tensor(clip(26)[::2].copy())])
+    blocks = list(split_blocks(frames))
+    found = training.coding._found(blocks)
+    assert len(found) == 3
+    for motion, before, block in zip(found, blocks, blocks[1:], strict=False):
+        assert torch.equal(motion, search_motion(before[:, :, -1], block))
+    assert not training.coding._found(blocks[:1])
+
+
+def test_a_first_frame_learns_from_those_after_it(
+    training: ModuleType,
+    bench: Any,  # noqa: ANN401
+) -> None:
+    """In stage sequence, from their error alone; in stage motion, nothing."""
+    frames = tensor(clip(9, 64, 64))
+    for name, learns in (("MotionTraining", False), ("SequenceTraining", True)):
+        stage = getattr(training.stages, name)(bench)
+        bench.codec.zero_grad(set_to_none=True)
+        _, after, _ = stage._losses(frames)
+        after.backward()
+        slope = bench.codec.picture_steps.grad
+        assert (slope is not None and bool(slope.abs().sum() > 0)) == learns
+
+
 # -- restoring -------------------------------------------------------------------------------------
 
 
@@ -305,3 +332,21 @@ def test_detail_that_repeats_with_blocks_is_told_from_detail_that_does_not(
     assert float(repetition(flat + weave, flat, flat)) > 0.3
     assert float(repetition(flat + weave, flat + weave, flat)) == 0  # the source is woven
     assert float(repetition(flat[..., :16, :16], flat[..., :16, :16], flat[..., :16, :16])) == 0
+
+
+def test_parts_of_clips_belong_together(
+    training: ModuleType,
+    bench: Any,  # noqa: ANN401
+) -> None:
+    """True and coded frames of a part show the same, several of them in a step."""
+    stage = training.pixels.PixelTraining(replace(bench, defaults=Defaults(half_shift=40)))
+    stage._clips = stage._coded(
+        torch.cat([tensor(clip(13, 320, 320)), tensor(clip(13, 320, 320)).flip(3)])
+    )
+    assert [c.frames.shape for c in stage._clips] == [(1, 3, 13, 320, 320)] * 2
+    true, pictures, features = stage._parts(3)
+    assert true.shape == pictures.shape == (3, 3, 9, 128, 128)
+    assert features.shape[0] == 3
+    assert features.shape[2:] == (3, 8, 8)
+    apart = (true - pictures).square().mean((1, 2, 3, 4))
+    assert (apart < 0.5 * (true - pictures.roll(1, 0)).square().mean((1, 2, 3, 4))).all()

@@ -26,7 +26,7 @@ from gencodec.transform import dead_zone_round
 
 STAGES = {
     "tiny": ("autoencoder", "codec", "flow", "adapter", "pixels"),
-    "tiny-motion": ("autoencoder", "picture", "motion", "flow", "adapter", "pixels"),
+    "tiny-motion": ("autoencoder", "picture", "motion", "sequence", "flow", "adapter", "pixels"),
 }
 both = pytest.mark.parametrize("kind", STAGES, indirect=True)
 Train = Callable[..., Any]
@@ -182,6 +182,8 @@ def test_the_minutes_are_an_end_too(train: Train) -> None:
         ("tiny-motion", "picture", "codec.picture.pixels", "codec.filter"),
         ("tiny-motion", "motion", "codec.filter.pixels", "codec.picture."),
         ("tiny-motion", "motion", "codec.residual_steps", "codec.picture_steps"),
+        ("tiny-motion", "sequence", "codec.picture.pixels", "autoencoder"),
+        ("tiny-motion", "sequence", "codec.filter.pixels", "refiner"),
         ("tiny", "flow", "refiner.wan.blocks", "refiner.wan.vace_blocks"),
         ("tiny", "adapter", "refiner.wan.vace_blocks", "refiner.wan.blocks"),
         ("tiny-motion", "adapter", "refiner.wan.vace_blocks", "codec"),

@@ -6,7 +6,7 @@ the latent of the clean frames, the motion codec's the frames themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -84,12 +84,13 @@ def _motion_steps(
     codec: MotionCodec, frames: Tensor, anchor: Tensor, inter: Tensor
 ) -> Iterator[Step]:
     state = MotionState()
-    before: Tensor | None = None
-    for target in split_blocks(frames):
-        quality = anchor if before is None else inter
-        prediction = None
-        if before is not None:
-            motion = codec.choose_motion(target, search_motion(before, target), state, quality)
+    blocks = list(split_blocks(frames))
+    found = iter(_found(blocks))
+    for target in blocks:
+        first = state.kind == ANCHOR
+        quality, prediction = (anchor if first else inter), None
+        if not first:
+            motion = codec.choose_motion(target, next(found), state, quality)
             prediction = codec.predict(motion, state, quality)
         raw, kind = codec.analyse(target, prediction, state, quality), state.kind
         coded = dead_zone_round(raw, DEAD_ZONES[kind])  # vectors stay what they are
@@ -102,7 +103,14 @@ def _motion_steps(
             decoded=decoded,
             features=features,
         )
-        before = target[:, :, -1]
+
+
+def _found(blocks: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return what moved where [b, 2, h, w] in each block but the first, all searched at once."""
+    if len(blocks) == 1:
+        return []
+    before = torch.cat([block[:, :, -1] for block in blocks[:-1]])
+    return search_motion(before, torch.cat(list(blocks[1:]))).chunk(len(blocks) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

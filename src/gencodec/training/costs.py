@@ -102,6 +102,7 @@ _LEARNS: Mapping[str, tuple[str, ...]] = {
     "codec": ("transform",),
     "picture": ("transform",),
     "motion": ("transform",),
+    "sequence": ("transform",),
     "flow": ("backbone",),
     "adapter": ("adapter",),
     "pixels": ("autoencoder", "adapter"),

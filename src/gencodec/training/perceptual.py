@@ -11,6 +11,7 @@ Source: E-LPIPS, Kettunen et al., arXiv 1906.03973 (random transformations); LPI
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -55,26 +56,32 @@ class Vgg(nn.Module):
         there = (folder / "checkpoints" / VGG_FILE).is_file()
         return cls(folder).to(device) if there else None
 
+    def features(self, pictures: Tensor) -> Sequence[Tensor]:
+        """Return the features of the five layers that LPIPS-vgg compares."""
+        layers: Sequence[Tensor] = self._lpips.net(self._lpips.scaling_layer(pictures))
+        return layers
+
     def lpips(self, made: Tensor, true: Tensor) -> Tensor:
-        """Return the mean LPIPS-vgg."""
-        return self._lpips(made, true).float().mean()
+        """Return LPIPS-vgg [n]."""
+        distance: Tensor = self._lpips(made, true).float().flatten()
+        return distance
 
     def dists(self, made: Tensor, true: Tensor) -> Tensor:
-        """Return the mean DISTS."""
+        """Return DISTS [n]."""
         network = self._dists
         made_features = network.forward_once((made + 1) / 2)
         with torch.no_grad():
             true_features = network.forward_once((true + 1) / 2)
         total = network.alpha.sum() + network.beta.sum()
         shares = (torch.split(w / total, network.chns, 1) for w in (network.alpha, network.beta))
-        alike = torch.zeros((), device=made.device)
+        alike = torch.zeros(len(made), device=made.device)
         for a, b, texture, structure in zip(made_features, true_features, *shares, strict=True):
             alike = alike + _alike(a.float(), b.float(), texture, structure)
         return 1 - alike
 
 
 def _alike(a: Tensor, b: Tensor, texture: Tensor, structure: Tensor) -> Tensor:
-    """Return how alike the features of a layer are, in means and in structure, weighted."""
+    """Return how alike a layer's features of pictures [n] are, in means and structure, weighted."""
     axes = (2, 3)
     mean_a, mean_b = a.mean(axes, keepdim=True), b.mean(axes, keepdim=True)
     a, b = a - mean_a, b - mean_b
@@ -82,7 +89,7 @@ def _alike(a: Tensor, b: Tensor, texture: Tensor, structure: Tensor) -> Tensor:
     common = (a * b).mean(axes, keepdim=True)
     means = (2 * mean_a * mean_b + _SAME) / (mean_a.square() + mean_b.square() + _SAME)
     parts = texture * means + structure * (2 * common + _SAME) / (spread + _SAME)
-    return parts.sum(1).mean()
+    return parts.sum((1, 2, 3))
 
 
 def varied(*pictures: Tensor) -> list[Tensor]:

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from gencodec.geometry import TEMPORAL_STRIDE
 from gencodec.training.coding import coded_clip
+from gencodec.training.discriminator import Discriminator
 from gencodec.training.loop import Rate
 from gencodec.training.stages import analysis_of, start_level, without
 from gencodec.training.workbench import Workbench, random_quality, train_only
 from gencodec.transform import MotionCodec, doubled
 from gencodec.transform.motion import LUMA
 
-_KEPT = 100  # coded clips
+_KEPT, _KEPT_BATCHES = 100, 16  # coded clips, and for large batches these
 _FRESH = 0.25  # share of steps that code another
 _REPEATED = 1.5  # repeated detail against mean absolute error of pixels in -1..1
 _PERIODS = (16, 32)  # pixels: a block of a half-size picture, and half of one
@@ -50,6 +51,10 @@ class PixelTraining:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._clips: list[_Clip] = []
+        self._discriminator: Discriminator | None = None
+        if bench.adversarial and bench.vgg is not None:
+            device = next(bench.autoencoder.parameters()).device
+            self._discriminator = Discriminator(bench.vgg).to(device)
         train_only(bench, [*self._decoder(), *bench.refiner.adapter_parameters()])
         self.trained = nn.ModuleDict({"autoencoder": bench.autoencoder, "refiner": bench.refiner})
 
@@ -82,34 +87,62 @@ class PixelTraining:
     def _restored(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Frames refined from pictures of half their size."""
         if not self._clips or random.random() < _FRESH:  # noqa: S311 - which clip, not a secret
-            self._clips = [*self._clips[-_KEPT + 1 :], self._coded(frames[:1])]
-        true, pictures, features = self._part(random.choice(self._clips))  # noqa: S311
+            kept = max(_KEPT, _KEPT_BATCHES * len(frames))
+            self._clips = [*self._clips, *self._coded(frames)][-kept:]
+        true, pictures, features = self._parts(len(frames))
         autoencoder = self._bench.autoencoder
         with torch.no_grad():
             decoded, clean = autoencoder.encode(pictures), autoencoder.encode(true)
         made = autoencoder.decode(self._refined(decoded, clean, features), pictures)
+        if self._discriminator is None:
+            return self._loss(made, true, pictures)
+        return self._adversarial(self._discriminator, made, true, pictures)
+
+    def _loss(
+        self, made: Tensor, true: Tensor, pictures: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
         loss, numbers = self._bench.picture_loss(made, true, "refined")
         repeated = repetition(made, true, pictures)
         return loss + _REPEATED * repeated, {**numbers, "repeated": float(repeated.detach())}
 
+    def _adversarial(
+        self, discriminator: Discriminator, made: Tensor, true: Tensor, pictures: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The same, and discriminators' doubts, whose gradient is a share as strong."""
+        learned = discriminator.learn(made, true, pictures)
+        shown = made.detach().requires_grad_()
+        loss, numbers = self._loss(shown, true, pictures)
+        doubt = discriminator.doubt(shown, pictures)
+        (asked,), (pull,) = (torch.autograd.grad(x, shown) for x in (loss, doubt))
+        strength = self._bench.adversarial * asked.norm() / (pull.norm() + 1e-12)
+        towards = (made * (asked + strength * pull)).sum()
+        numbers |= {"discriminator": learned, "doubt": float(doubt.detach())}
+        return towards + (loss - towards).detach(), numbers
+
     @torch.no_grad()
-    def _coded(self, frames: Tensor) -> _Clip:
-        """Code a clip at half its size."""
-        t = frames.shape[2]
-        half = F.avg_pool2d(frames[0].transpose(0, 1), 2)
-        quality = torch.randint(max(1, self._bench.half_end), (1,), device=frames.device)
-        small = half.transpose(0, 1)[None]
+    def _coded(self, frames: Tensor) -> list[_Clip]:
+        """Code clips [b, 3, T, H, W] at half their size."""
+        b, _, t, _, _ = frames.shape
+        small = F.avg_pool3d(frames, (1, 2, 2))
+        quality = torch.randint(max(1, self._bench.half_end), (b,), device=frames.device)
         coded = coded_clip(self._bench.codec, self._bench.autoencoder, small, quality)
         if coded.pictures is None:
             raise TypeError("a motion codec rebuilds pictures")
-        return _Clip(
-            frames=_bytes(frames),
-            pictures=_bytes(coded.pictures[:, :, :t]),
-            features=coded.features,
-        )
+        parts = _bytes(frames), _bytes(coded.pictures[:, :, :t]), coded.features
+        clips = zip(*(part.split(1) for part in parts), strict=True)
+        return [_Clip(frames=a, pictures=p, features=f) for a, p, f in clips]
+
+    def _parts(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return frames, enlarged pictures and features of random parts of clips."""
+        parts = [self._part(random.choice(self._clips)) for _ in range(count)]  # noqa: S311
+        true, small, features = (torch.cat(part) for part in zip(*parts, strict=True))
+        large = doubled(small.transpose(1, 2).flatten(0, 1))
+        large = large.unflatten(0, (count, -1)).transpose(1, 2)
+        features = features.repeat_interleave(2, 3).repeat_interleave(2, 4)
+        return true.float() / 127.5 - 1, large.float() / 127.5 - 1, features
 
     def _part(self, clip: _Clip) -> tuple[Tensor, Tensor, Tensor]:
-        """Return frames, enlarged pictures and features of a random part of a clip."""
+        """Return frames, pictures at half their size and features of a random part of a clip."""
         stride = self._bench.autoencoder.stride
         t, h, w = clip.features.shape[2:]
         side = _SIDE // (2 * stride)
@@ -124,11 +157,8 @@ class PixelTraining:
             y, x = (slice(s.start * block, s.stop * block) for s in (rows, columns))
             return frames[:, :, time, y, x]
 
-        large = doubled(pixels(clip.pictures, stride)[0].transpose(0, 1)).transpose(0, 1)[None]
         features = clip.features[:, :, start : start + _LATENTS, rows, columns]
-        features = features.repeat_interleave(2, 3).repeat_interleave(2, 4)
-        true, shown = (x.float() / 127.5 - 1 for x in (pixels(clip.frames, 2 * stride), large))
-        return true, shown, features
+        return pixels(clip.frames, 2 * stride), pixels(clip.pictures, stride), features
 
     def _refined(self, decoded: Tensor, clean: Tensor, features: Tensor) -> Tensor:
         """Return latents after one step from decoded ones."""

@@ -76,6 +76,7 @@ class Recipe:
         base: published pack whose autoencoder and transformer stay as they are; components then
             hold what is added to it.
         refinement: how stages of `joint.py` train the sampler.
+        adversarial: gradient of discriminators in stage pixels, as a share of the picture loss's.
         checkpointing: compute the transformer's activations twice instead of keeping them.
         shard: spread the weights over the processes.
         defaults: what an encoder does with the pack.
@@ -91,6 +92,7 @@ class Recipe:
     exclude: frozenset[str] = field(default_factory=frozenset)
     base: str | None = None
     refinement: Refinement = Refinement()
+    adversarial: float = 0.0
     checkpointing: bool = False
     shard: bool = False
     defaults: Defaults = field(default_factory=Defaults)
@@ -173,6 +175,9 @@ def _mini() -> Recipe:
             ),
             "motion": StageSettings(
                 shape=CropShape(frames=33, size=320), batch=2, learning_rate=1e-3
+            ),
+            "sequence": StageSettings(
+                shape=CropShape(frames=33, size=320), batch=2, learning_rate=5e-4
             ),
             "flow": StageSettings(
                 shape=CropShape(frames=17, size=256), batch=2, learning_rate=5e-4

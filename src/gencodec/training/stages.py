@@ -4,6 +4,7 @@
     codec         latent codec: rate of the symbols + distortion of the decoded latents
     picture       motion codec: rate + distortion of first frames
     motion        motion codec: rate + distortion of the frames after them
+    sequence      motion codec: all of it, first frames for what is made of them, too
     flow          the transformer as a prior: flow matching on clean latents, all noise levels
     adapter       stage I: flow from decoded to clean latents, adapter only, backbone frozen
 
@@ -40,7 +41,7 @@ from gencodec.transform import ANCHOR, INTER, LatentCodec, MotionCodec, dead_zon
 
 LAMBDA = 0.1  # distortion worth one bit, in squared quantiser steps (HEVC: 0.57 * 2^(-8/3))
 ANCHOR_WEIGHT = 2.0  # distortion of the anchor counts more: the latents after it build on it
-_PICTURE_LPIPS = 0.1  # LPIPS of a pixel in squared error, at a worth of one
+_PICTURE_LPIPS = 0.2  # LPIPS of a pixel in squared error, at a worth of one
 _EVEN = 0.4  # power of the worth of a bit that makes the losses of all qualities alike
 _KEY_WEIGHT = (
     2.75  # a share k/4 of its error is in three frames before and three after: 1 + 2*14/16
@@ -197,11 +198,24 @@ class PictureTraining:
         first, quality, _ = bench.coded_material(frames[:, :, :1])
         (step,) = coded_steps(codec, bench.autoencoder, first, quality, quality)
         bits, _ = spend(bench.entropy, None, step, quality)
-        worth, perceived = codec.worth(quality, ANCHOR), bench.perceived(step.decoded, first)
-        loss = bits + picture_error(step.decoded, first) / worth
-        loss = loss + _PICTURE_LPIPS * first[0, 0].numel() * perceived / worth.sqrt()
-        numbers = rate_numbers(bits, first) | {"lpips": float(perceived.detach().mean())}
-        return (loss * worth**_EVEN).mean() / (first[0, 0].numel() / 256), numbers
+        perceived = bench.perceived(step.decoded, first)
+        error, worth = picture_error(step.decoded, first), codec.worth(quality, ANCHOR)
+        pixels = first[0, 0].numel()
+        loss = _evened(bits, error, pixels * perceived, worth) / (pixels / 256)
+        return loss, rate_numbers(bits, first) | {"lpips": float(perceived.detach().mean())}
+
+
+def _evened(bits: Tensor, error: Tensor, perceived: Tensor, worth: Tensor) -> Tensor:
+    """Return the mean of rates and distortions [b], all qualities weighing about the same.
+
+    Args:
+        bits: spent.
+        error: squared.
+        perceived: LPIPS, times pixels.
+        worth: of a bit in squared error.
+    """
+    loss = bits + error / worth + _PICTURE_LPIPS * perceived / worth.sqrt()
+    return (loss * worth**_EVEN).mean()
 
 
 class MotionTraining:
@@ -223,20 +237,46 @@ class MotionTraining:
 
     def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """Bits and error a block of 16 x 16 pixels and latent frame; the anchor's do not count."""
+        _, after, numbers = self._losses(frames)
+        return after, numbers
+
+    def _losses(self, frames: Tensor) -> tuple[Tensor, Tensor, Mapping[str, float]]:
+        """Return the losses of first frames and of those after them, and numbers for the log."""
         bench, codec = self._bench, self._codec
         frames, anchor, quality = bench.coded_material(frames)
         bits = error = perceived = torch.zeros(len(frames), device=frames.device)
-        memory = None
+        memory, first, pixels = None, bits.mean(), frames[0, 0, 0].numel()
         for step in coded_steps(codec, bench.autoencoder, frames, anchor, quality):
             index = anchor if step.kind == ANCHOR else quality
             spent, memory = spend(bench.entropy, memory, step, index)
-            if step.kind != ANCHOR:
+            seen = pixels * bench.perceived(step.decoded, step.target)
+            if step.kind == ANCHOR:
+                wrong = picture_error(step.decoded, step.target)
+                first = _evened(spent, wrong, seen, codec.worth(anchor, ANCHOR)) / (pixels / 256)
+            else:
                 bits, error = bits + spent, error + motion_error(step.decoded, step.target)
-                perceived = perceived + bench.perceived(step.decoded, step.target)
-        worth, pixels = codec.worth(quality, INTER), frames[0, 0, 0].numel() * TEMPORAL_STRIDE
-        loss = bits + error / worth + _PICTURE_LPIPS * pixels * perceived / worth.sqrt()
-        loss = (loss * worth**_EVEN).mean() / (frames[0, 0].numel() / 1024)
-        return loss, rate_numbers(bits, frames) | {"lpips": float(perceived.detach().mean())}
+                perceived = perceived + TEMPORAL_STRIDE * seen
+        after = _evened(bits, error, perceived, codec.worth(quality, INTER))
+        numbers = rate_numbers(bits, frames) | {"lpips": float(perceived.detach().mean()) / pixels}
+        return first, after / (frames[0, 0].numel() / 1024), numbers
+
+
+class SequenceTraining(MotionTraining):
+    """Motion codec, all of it: a first frame is worth what those after it make of it, too.
+
+    The picture transform codes what is new in later frames as well, and only here learns it.
+    """
+
+    name = "sequence"
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__(bench)
+        train_only(bench, self.trained.parameters())
+
+    def loss(self, frames: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Losses of stages picture and motion together, through the whole group."""
+        first, after, numbers = self._losses(frames)
+        return first + after, {**numbers, "first": float(first.detach())}
 
 
 class FlowTraining:

@@ -42,6 +42,7 @@ from gencodec.training.stages import (
     LatentCodecTraining,
     MotionTraining,
     PictureTraining,
+    SequenceTraining,
 )
 from gencodec.training.workbench import Workbench
 from gencodec.transform import LatentCodec
@@ -53,6 +54,7 @@ STAGE_CLASSES = {
         LatentCodecTraining,
         PictureTraining,
         MotionTraining,
+        SequenceTraining,
         FlowTraining,
         AdapterTraining,
         PixelTraining,
@@ -268,7 +270,12 @@ def _prepared(
         bench.refiner.wan.enable_gradient_checkpointing()
     if execution.dtype != torch.float32:
         bench.refiner.autocast = execution.dtype
-    return replace(bench, refinement=recipe.refinement, defaults=recipe.defaults)
+    return replace(
+        bench,
+        refinement=recipe.refinement,
+        adversarial=recipe.adversarial,
+        defaults=recipe.defaults,
+    )
 
 
 def _workbench(

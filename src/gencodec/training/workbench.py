@@ -44,6 +44,7 @@ class Workbench:
         judge: what encoders ask how pictures look, if the pack has it.
         base: folder of the pack whose autoencoder and transformer stay as they are.
         refinement: how the sampler is trained.
+        adversarial: gradient of discriminators in stage pixels, as a share of the picture loss's.
         defaults: what encoders will do with the pack.
     """
 
@@ -56,6 +57,7 @@ class Workbench:
     judge: Judge | None = None
     base: Path | None = None
     refinement: Refinement = field(default_factory=Refinement)
+    adversarial: float = 0.0
     defaults: Defaults = field(default_factory=Defaults)
 
     @property
@@ -76,14 +78,19 @@ class Workbench:
     def perceived(self, made: Tensor, true: Tensor) -> Tensor:
         """Return LPIPS [b] of a part of one frame of clips [b, 3, t, H, W]; 0 without weights.
 
-        A part, because LPIPS of whole frames would take more time than the codec.
+        A part, because LPIPS of whole frames would take more time than the codec. VGG takes ten
+        times as long as the codec on a CPU; on a GPU it judges too, and what all see is varied.
         """
         if self.lpips is None:
             return made.new_zeros(len(made))
         time = random.randrange(made.shape[2])  # noqa: S311 - which part, not a secret
         top, left = (random.randrange(max(1, n - _PART + 1)) for n in made.shape[3:])  # noqa: S311
         part = (..., time, slice(top, top + _PART), slice(left, left + _PART))
-        return self.lpips(made[part], true[part]).flatten()
+        made, true = made[part], true[part]
+        if self.vgg is None or not made.is_cuda:
+            return self.lpips(made, true)
+        second = self.vgg.lpips if random.random() < 0.5 else self.vgg.dists  # noqa: S311
+        return (self.lpips(*varied(made, true)) + second(made, true)) / 2
 
     def coded_material(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what a motion codec sees of clips, at half their size or a part as large of them.
@@ -140,9 +147,9 @@ class Workbench:
             worth = _PERCEPTUAL if vgg is None else _SECOND
             yield "lpips", worth, lambda made, true: lpips(*varied(made, true)).mean()
         if vgg is not None and random.random() < 0.5:  # noqa: S311
-            yield "lpips_vgg", _LPIPS_VGG, vgg.lpips
+            yield "lpips_vgg", _LPIPS_VGG, lambda made, true: vgg.lpips(made, true).mean()
         elif vgg is not None:
-            yield "dists", _DISTS, vgg.dists
+            yield "dists", _DISTS, lambda made, true: vgg.dists(made, true).mean()
 
 
 def detail_error(made: Tensor, true: Tensor) -> Tensor:
