@@ -5,8 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from tests import tiny
+
+from gencodec.errors import ExecutionError
+from gencodec.geometry import GroupQuality
+from gencodec.packs.models import Models
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _FITS = f"""
@@ -40,3 +48,29 @@ def test_torchvision_can_be_imported_after_us(torchvision: str | None, tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "torchvision::nms"
+
+
+def _exhausted(*_: object, **__: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("name", ["choose_motion", "predict", "analyse", "synthesise"])
+def test_a_device_out_of_memory_says_what_helps(
+    name: str, motion_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transform: Any = motion_models.transform
+    monkeypatch.setattr(transform._codec, name, _exhausted)
+    source = transform.prepare(np.stack(tiny.clip(48, 32, 9)))
+    with pytest.raises(ExecutionError, match="--device cpu"):
+        transform.encode(source, GroupQuality(anchor=20, inter=20), lambda y, _z, _q: y.astype(np.int16))
+
+
+@pytest.mark.parametrize("name", ["analyse", "synthesise"])
+def test_so_it_does_where_latents_are_coded(
+    name: str, tiny_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transform: Any = tiny_models.transform
+    monkeypatch.setattr(transform._codec, name, _exhausted)
+    latents = np.zeros((tiny.CHANNELS, 2, 2, 3), np.float32)
+    with pytest.raises(ExecutionError, match="--device cpu"):
+        transform.encode(latents, GroupQuality(anchor=20, inter=20), lambda y, _z, _q: y.astype(np.int16))

@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gencodec.execution import memory_errors
+
 SMALLEST = 32  # pixels a side of a picture that all layers see
 
 _EVERY = 4  # frames of a video, one of which is seen
@@ -79,6 +81,7 @@ class Judge(nn.Module):
         return torch.stack(parts).sum(0)
 
     @torch.inference_mode()
+    @memory_errors()
     def between(self, shown: NDArray[np.uint8], true: NDArray[np.uint8]) -> float:
         """Return the mean distance of every fourth of two videos' frames [T, H, W, 3].
 

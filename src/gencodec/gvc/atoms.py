@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from gencodec.errors import ExecutionError
+from gencodec.execution import memory_errors
 from gencodec.refine.noise import DOMAIN_ATOMS, words
 from gencodec.symbols import Choice
 
@@ -107,6 +108,7 @@ class Codebook:
         scaled: Values = total.astype(np.float32) * factor
         return scaled
 
+    @memory_errors()
     def choose(self, residual: Values, atoms: int, device: torch.device) -> Choice:  # noqa: TID251
         """Return the atoms whose inner product with a residual [n] is largest in size.
 

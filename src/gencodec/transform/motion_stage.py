@@ -85,13 +85,13 @@ class MotionStage:
             source.found[half_size] = MovingFrames(rgb=rgb, motion=self._search(rgb))
         return source.found[half_size]
 
+    @memory_errors()
     def _search(self, rgb: NDArray[np.uint8]) -> NDArray[np.int16]:
         t, h, w = latent_shape(len(rgb), rgb.shape[1], rgb.shape[2], STRIDE)
         motion = np.zeros((t - 1, 2, h, w), np.int16)
         for index in range(1, t):
-            with memory_errors():
-                before = self._block(rgb, index - 1)[:, :, -1]
-                found = search_motion(before, self._block(rgb, index))
+            before = self._block(rgb, index - 1)[:, :, -1]
+            found = search_motion(before, self._block(rgb, index))
             motion[index - 1] = found[0].cpu().numpy()
         return motion
 
@@ -157,6 +157,7 @@ class MotionStage:
         """Return the normalised latents [c, t, h, w] of a source."""
         return self._analyse(source.rgb)
 
+    @memory_errors()
     def _run(
         self,
         count: int,
@@ -170,10 +171,9 @@ class MotionStage:
         features: list[Tensor] = []
         for t in range(count):
             y, prediction = symbols(t, state)
-            with memory_errors():
-                frames, feature, state = self._codec.synthesise(
-                    y, state, self._quality(quality.of(t)), prediction, between=shown
-                )
+            frames, feature, state = self._codec.synthesise(
+                y, state, self._quality(quality.of(t)), prediction, between=shown
+            )
             features.append(feature)
             if not shown:
                 continue

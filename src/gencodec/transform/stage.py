@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gencodec.execution import Execution
+from gencodec.execution import Execution, memory_errors
 from gencodec.geometry import GroupQuality
 from gencodec.transform.latent_codec import LatentCodec, State
 
@@ -165,6 +165,7 @@ class LatentStage:
         """Return the source, which consists of latents."""
         return source
 
+    @memory_errors()
     def _run(
         self,
         shape: tuple[int, ...],
