@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from tests import tiny
 
 from gencodec.errors import ExecutionError
@@ -50,6 +51,10 @@ def test_torchvision_can_be_imported_after_us(torchvision: str | None, tmp_path:
     assert done.stdout.strip() == "torchvision::nms"
 
 
+def _received(symbols: NDArray[np.int32], _hyper: object, _quality: int) -> NDArray[np.int16]:
+    return symbols.astype(np.int16)
+
+
 def _exhausted(*_: object, **__: object) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -62,7 +67,7 @@ def test_a_device_out_of_memory_says_what_helps(
     monkeypatch.setattr(transform._codec, name, _exhausted)
     source = transform.prepare(np.stack(tiny.clip(48, 32, 9)))
     with pytest.raises(ExecutionError, match="--device cpu"):
-        transform.encode(source, GroupQuality(anchor=20, inter=20), lambda y, _z, _q: y.astype(np.int16))
+        transform.encode(source, GroupQuality(anchor=20, inter=20), _received)
 
 
 @pytest.mark.parametrize("name", ["analyse", "synthesise"])
@@ -73,4 +78,4 @@ def test_so_it_does_where_latents_are_coded(
     monkeypatch.setattr(transform._codec, name, _exhausted)
     latents = np.zeros((tiny.CHANNELS, 2, 2, 3), np.float32)
     with pytest.raises(ExecutionError, match="--device cpu"):
-        transform.encode(latents, GroupQuality(anchor=20, inter=20), lambda y, _z, _q: y.astype(np.int16))
+        transform.encode(latents, GroupQuality(anchor=20, inter=20), _received)

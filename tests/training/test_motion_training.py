@@ -71,14 +71,14 @@ def test_training_sees_the_symbols_that_the_encoder_writes(
     assert np.abs((shown.numpy() + 1) * 127.5 - coded.pictures).max() < 0.51
 
 
-@pytest.mark.parametrize("name", ["PictureTraining", "MotionTraining"])
+@pytest.mark.parametrize("name", ["PictureTraining", "MotionTraining", "SequenceTraining"])
 def test_every_parameter_of_a_stage_gets_a_gradient(
     name: str,
     training: ModuleType,
     bench: Any,  # noqa: ANN401
 ) -> None:
     bench = replace(bench, lpips=lambda made, true: (made - true).abs().mean((1, 2, 3)))
-    stage = getattr(training.stages, name)(bench)
+    stage = getattr(training.motion, name)(bench)
     frames = tensor(clip(9, 96, 64)).expand(2, -1, -1, -1, -1)
     loss, numbers = stage.loss(frames)
     loss.backward()
@@ -98,7 +98,7 @@ def test_the_kinds_of_parameters_train_at_their_own_rates(
     training: ModuleType,
     bench: Any,  # noqa: ANN401
 ) -> None:
-    stage = training.stages.MotionTraining(bench)
+    stage = training.motion.MotionTraining(bench)
     names = {id(p): key for key, p in stage.trained.named_parameters()}
     muon, slow, fast, others = ({names[id(p)] for p in r.parameters} for r in stage.rates())
     assert "codec.filter.pixels.weight" in muon
@@ -261,7 +261,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(training: ModuleType, tmp_p
 
 
 def test_the_error_of_a_key_picture_counts_for_the_frames_made_of_it(training: ModuleType) -> None:
-    picture_error, motion_error = training.stages.picture_error, training.stages.motion_error
+    picture_error, motion_error = training.motion.picture_error, training.motion.motion_error
     true = torch.zeros(2, 3, 4, 8, 8)
     key, between = true.clone(), true.clone()
     key[:, :, 3], between[:, :, 1] = 0.1, 0.1
@@ -309,7 +309,7 @@ def test_a_first_frame_learns_from_those_after_it(
     """In stage sequence, from their error alone; in stage motion, nothing."""
     frames = tensor(clip(9, 64, 64))
     for name, learns in (("MotionTraining", False), ("SequenceTraining", True)):
-        stage = getattr(training.stages, name)(bench)
+        stage = getattr(training.motion, name)(bench)
         bench.codec.zero_grad(set_to_none=True)
         _, after, _ = stage._losses(frames)
         after.backward()

@@ -265,9 +265,10 @@ def test_clips_too_short_for_the_tables_are_refused_before_training(
 @pytest.mark.parametrize(
     ("kind", "stage", "words"),
     [
-        ("tiny", "PictureTraining", "has stage codec"),
-        ("tiny", "MotionTraining", "has stage codec"),
-        ("tiny-motion", "LatentCodecTraining", "has stages picture, motion"),
+        ("tiny", "picture", "has stage codec"),
+        ("tiny", "motion", "has stage codec"),
+        ("tiny", "sequence", "has stage codec"),
+        ("tiny-motion", "codec", "has stages picture, motion, sequence"),
     ],
 )
 def test_a_stage_of_the_other_kind_of_codec_is_refused(
@@ -275,7 +276,7 @@ def test_a_stage_of_the_other_kind_of_codec_is_refused(
 ) -> None:
     bench = training.trainer._workbench(tiny.PACKS[kind], None, None, torch.device("cpu"))
     with pytest.raises(PackError, match=words):
-        getattr(training.stages, stage)(bench)
+        training.trainer.STAGE_CLASSES[stage](bench)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(train: Train) -> None:

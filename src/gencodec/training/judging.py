@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from gencodec.errors import PackError
 from gencodec.training.coding import coded_steps
 from gencodec.training.loop import Rate
+from gencodec.training.motion import motion_codec
 from gencodec.training.perceptual import varied
-from gencodec.training.stages import motion_codec, without
+from gencodec.training.stages import without
 from gencodec.training.workbench import Workbench, train_only
 
 _DISTANCE = 0.1  # relative error of the distance, against those of the layers

@@ -31,6 +31,7 @@ from gencodec.training.joint import AlignTraining, FinetuneTraining
 from gencodec.training.judging import JudgeTraining
 from gencodec.training.linear import fit_linear_path, fit_picture_transform
 from gencodec.training.loop import Budget, Run, run_stage
+from gencodec.training.motion import MotionTraining, PictureTraining, SequenceTraining
 from gencodec.training.perceptual import Lpips, Vgg
 from gencodec.training.pixels import PixelTraining
 from gencodec.training.processes import Processes, local_device, whole
@@ -40,9 +41,6 @@ from gencodec.training.stages import (
     AutoencoderTraining,
     FlowTraining,
     LatentCodecTraining,
-    MotionTraining,
-    PictureTraining,
-    SequenceTraining,
 )
 from gencodec.training.workbench import Workbench
 from gencodec.transform import LatentCodec
