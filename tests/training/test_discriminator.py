@@ -76,7 +76,7 @@ def test_flicker_is_seen_although_each_frame_looks_true(discriminator: Any) -> N
     picture = torch.randn(2, 3, 1, 48, 48) * 0.4
     true = picture + torch.tensor([0.0, 0.1, 0.2]).view(1, 1, 3, 1, 1)
     verdicts = [
-        discriminator._verdicts(true[:, :, order], true)[-1].mean()
+        discriminator._verdicts(true[:, :, order], true, discriminator._context(true))[-1].mean()
         for order in ([0, 1, 2], [2, 1, 0])
     ]
     assert verdicts[0] != verdicts[1]

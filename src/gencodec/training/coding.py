@@ -105,12 +105,12 @@ def _motion_steps(
         )
 
 
-def _found(blocks: Sequence[Tensor]) -> Sequence[Tensor]:
+def _found(blocks: list[Tensor]) -> Sequence[Tensor]:
     """Return what moved where [b, 2, h, w] in each block but the first, all searched at once."""
     if len(blocks) == 1:
         return []
     before = torch.cat([block[:, :, -1] for block in blocks[:-1]])
-    return search_motion(before, torch.cat(list(blocks[1:]))).chunk(len(blocks) - 1)
+    return search_motion(before, torch.cat(blocks[1:])).chunk(len(blocks) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

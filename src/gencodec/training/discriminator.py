@@ -70,7 +70,9 @@ class Discriminator(nn.Module):
     def learn(self, made: Tensor, true: Tensor, before: Tensor) -> float:
         """Take a step on clips [b, 3, T, H, W] in -1..1, and return the hinge loss before it."""
         made, true, before = _shown(made.detach(), true, before)
-        verdicts = zip(self._verdicts(made, before), self._verdicts(true, before), strict=True)
+        context = self._context(before)
+        fakes, reals = (self._verdicts(clip, before, context) for clip in (made, true))
+        verdicts = zip(fakes, reals, strict=True)
         parts = [F.relu(1 + fake).mean() + F.relu(1 - real).mean() for fake, real in verdicts]
         loss = torch.stack(parts).mean()
         self._optimiser.zero_grad(set_to_none=True)
@@ -81,17 +83,23 @@ class Discriminator(nn.Module):
     def doubt(self, made: Tensor, before: Tensor) -> Tensor:
         """Return how far clips [b, 3, T, H, W] are from being taken for true ones."""
         made, before = _shown(made, before)
-        return torch.stack([-fake.mean() for fake in self._verdicts(made, before)]).mean()
+        verdicts = self._verdicts(made, before, self._context(before))
+        return torch.stack([-fake.mean() for fake in verdicts]).mean()
 
-    def _verdicts(self, made: Tensor, before: Tensor) -> list[Tensor]:
-        middle = made.shape[2] // 2
-        with torch.no_grad():
-            context = self._features(before[:, :, middle])
-        features = self._features(made[:, :, middle])
-        heads = zip(self.frames, _LAYERS, strict=True)
-        verdicts = [head(_even(features[k]), _even(context[k])) for head, k in heads]
-        rows = torch.cat([made, before], 1).flatten(1, 2)
-        return [*verdicts, self.clips(rows)]
+    @torch.no_grad()
+    def _context(self, before: Tensor) -> list[Tensor]:
+        """Return the features of what was there before, of the layers that are judged."""
+        return self._middle(before)
+
+    def _verdicts(self, clip: Tensor, before: Tensor, context: list[Tensor]) -> list[Tensor]:
+        layers = zip(self.frames, self._middle(clip), context, strict=True)
+        rows = torch.cat([clip, before], 1).flatten(1, 2)
+        return [*(head(features, known) for head, features, known in layers), self.clips(rows)]
+
+    def _middle(self, clip: Tensor) -> list[Tensor]:
+        """Return the features of a clip's middle frame."""
+        features = self._features(clip[:, :, clip.shape[2] // 2])
+        return [_even(features[k]) for k in _LAYERS]
 
 
 def _shown(*clips: Tensor) -> list[Tensor]:

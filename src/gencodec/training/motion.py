@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gencodec.errors import PackError
 from gencodec.geometry import TEMPORAL_STRIDE
-from gencodec.training.coding import coded_steps
+from gencodec.training.coding import Step, coded_steps
 from gencodec.training.loop import Rate
 from gencodec.training.workbench import Workbench, rate_numbers, spend, train_only
 from gencodec.transform import ANCHOR, INTER, MotionCodec
@@ -111,11 +111,18 @@ class PictureTraining:
         first, quality, _ = bench.coded_material(frames[:, :, :1])
         (step,) = coded_steps(codec, bench.autoencoder, first, quality, quality)
         bits, _ = spend(bench.entropy, None, step, quality)
-        perceived = bench.perceived(step.decoded, first)
-        error, worth = picture_error(step.decoded, first), codec.worth(quality, ANCHOR)
-        pixels = first[0, 0].numel()
-        loss = _evened(bits, error, pixels * perceived, worth) / (pixels / 256)
+        loss, perceived = _first_loss(bench, codec, step, bits, quality)
         return loss, rate_numbers(bits, first) | {"lpips": float(perceived.detach().mean())}
+
+
+def _first_loss(
+    bench: Workbench, codec: MotionCodec, step: Step, bits: Tensor, quality: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of first frames a block of 16 x 16 pixels, and their LPIPS [b]."""
+    perceived = bench.perceived(step.decoded, step.target)
+    error, worth = picture_error(step.decoded, step.target), codec.worth(quality, ANCHOR)
+    pixels = step.target[0, 0].numel()
+    return _evened(bits, error, pixels * perceived, worth) / (pixels / 256), perceived
 
 
 def _evened(bits: Tensor, error: Tensor, perceived: Tensor, worth: Tensor) -> Tensor:
@@ -138,6 +145,7 @@ class MotionTraining:
     """
 
     name = "motion"
+    _learns_first = False
 
     def __init__(self, bench: Workbench) -> None:
         self._bench, self._codec = bench, motion_codec(bench)
@@ -158,19 +166,17 @@ class MotionTraining:
         bench, codec = self._bench, self._codec
         frames, anchor, quality = bench.coded_material(frames)
         bits = error = perceived = torch.zeros(len(frames), device=frames.device)
-        memory, first, pixels = None, bits.mean(), frames[0, 0, 0].numel()
+        memory, first, pixels = None, bits.mean(), frames[0, 0, 0].numel() * TEMPORAL_STRIDE
         for step in coded_steps(codec, bench.autoencoder, frames, anchor, quality):
             index = anchor if step.kind == ANCHOR else quality
             spent, memory = spend(bench.entropy, memory, step, index)
-            seen = pixels * bench.perceived(step.decoded, step.target)
-            if step.kind == ANCHOR:
-                wrong = picture_error(step.decoded, step.target)
-                first = _evened(spent, wrong, seen, codec.worth(anchor, ANCHOR)) / (pixels / 256)
-            else:
+            if step.kind != ANCHOR:
                 bits, error = bits + spent, error + motion_error(step.decoded, step.target)
-                perceived = perceived + TEMPORAL_STRIDE * seen
-        after = _evened(bits, error, perceived, codec.worth(quality, INTER))
-        numbers = rate_numbers(bits, frames) | {"lpips": float(perceived.detach().mean()) / pixels}
+                perceived = perceived + bench.perceived(step.decoded, step.target)
+            elif self._learns_first:
+                first, _ = _first_loss(bench, codec, step, spent, anchor)
+        after = _evened(bits, error, pixels * perceived, codec.worth(quality, INTER))
+        numbers = rate_numbers(bits, frames) | {"lpips": float(perceived.detach().mean())}
         return first, after / (frames[0, 0].numel() / 1024), numbers
 
 
@@ -181,6 +187,7 @@ class SequenceTraining(MotionTraining):
     """
 
     name = "sequence"
+    _learns_first = True
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
