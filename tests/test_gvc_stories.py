@@ -143,6 +143,21 @@ def test_a_target_is_hit_from_below(variant: str, target: Target, coded: Coded) 
     assert 0.98 * wanted < size <= wanted
 
 
+@pytest.mark.usefixtures("tiny_pack")
+@pytest.mark.parametrize("variant", ["i2v", "flf2v"])
+def test_reference_pictures_leave_room_for_atoms(variant: str, coded: Coded) -> None:
+    least = len(coded(variant, gop=9, reference_quality=0, codebook=4096, atoms=1))
+    most = len(coded(variant, gop=9, codebook=4096, atoms=1))
+    target = Target(size=(2 * least + most) // 3)
+    data = coded(variant, target, gop=9, codebook=4096)
+    assert 0.95 * target.size < len(data) <= target.size
+    blocks = [read_gvc_block(record) for record in records(data)]
+    assert all(block.atoms > 0 for block in blocks)
+    assert max(block.quality for block in blocks) < 32
+    result = gencodec.verify(io.BytesIO(data))
+    assert result.complete
+
+
 def test_a_pipe_is_steered_to_its_target(tiny_folder: Path, clip: Path) -> None:
     from gencodec.frames import open_source
     from gencodec.gvc_encoding import GvcEncoder

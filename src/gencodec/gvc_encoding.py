@@ -24,14 +24,22 @@ from gencodec.errors import UsageError
 from gencodec.execution import Execution
 from gencodec.frames import FrameGroup, FrameSource, GroupLength
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
-from gencodec.gvc import Ahead, GvcSettings, Schedule, checked, fitted, own_pictures
+from gencodec.gvc import (
+    BEST_REFERENCE,
+    Ahead,
+    GvcSettings,
+    Schedule,
+    checked,
+    fitted,
+    own_pictures,
+)
 from gencodec.gvc_coder import CodedGvc, Fit, GvcCoder, Picture
 from gencodec.interleaving import Interleaver
 from gencodec.look import Look, look_at
 from gencodec.packs import find_pack
 from gencodec.packs.models import Generator, Models, load_models
 from gencodec.progress import Report
-from gencodec.rate import Target
+from gencodec.rate import Target, find_quality
 from gencodec.symbols import choices_bytes
 
 T = TypeVar("T")
@@ -150,6 +158,7 @@ class GvcEncoder:
         )
         self._past: _Past | None = None
         self._atoms: list[float] = []
+        self._qualities: list[int] = []
 
     def run(self, stream: BinaryIO) -> Encoded:
         """Write the whole file to `stream`."""
@@ -295,7 +304,7 @@ class GvcEncoder:
             totals=totals,
             seconds=seconds,
             wanted_bytes=None,
-            quality=(self._block.quality, self._block.quality),
+            quality=(min(self._qualities), max(self._qualities)),
             atoms=(min(self._atoms), max(self._atoms)),
         )
 
@@ -307,18 +316,23 @@ class GvcEncoder:
         if self._settings.is_closed(group.index, cut=group.cut):
             past = None
         clip = group.rgb if past is None else np.concatenate([past.source[None], group.rgb])
+        frames = written.frames + len(group.ticks)
+        spent = written.bytes - written.carried_bytes
 
         def fit(block: GvcBlock, latents: int, pictures: int) -> GvcBlock:
             if ahead.wanted is None:
                 return checked(block, latents)
             framing = _GROUP_OVERHEAD + len(block.to_bytes()) + times
-            frames = written.frames + len(group.ticks)
-            spent = written.bytes - written.carried_bytes
             budget = ahead.bytes_for(spent, frames, framing, pictures)
             return fitted(block, latents, budget)
 
+        count = own_pictures(self._block, closed=past is None)
+        if count and ahead.wanted is not None and self._settings.reference_quality is None:
+            share = ahead.bytes_for_picture(spent, frames, count)
+            self._block = replace(self._block, quality=self._reference_quality(clip[-1], share))
         coded = coder(group, clip, None if past is None else past.ending, fit)
         self._past = self._leave(group, clip, coded)
+        self._qualities.append(self._block.quality)
         self._atoms.append(coded.block.atoms / coded.block.coded_steps)
         del ahead.latents[:1], ahead.pictures[:1]
         return GroupRecord(
@@ -331,6 +345,14 @@ class GvcEncoder:
             payload=coded.payload,
             digest=coded.digest,
         )
+
+    def _reference_quality(self, picture: Picture, budget: float) -> int:
+        """Return the best quality index at which a picture [H, W, 3] fits, or the lowest."""
+
+        def size_at(quality: int) -> int:
+            return self._coder.picture_bytes(picture, quality)
+
+        return find_quality(size_at, budget, BEST_REFERENCE + 1, BEST_REFERENCE)
 
     def _leave(self, group: FrameGroup, clip: Picture, coded: CodedGvc) -> _Past | None:
         """Return what the next group may need of this one."""

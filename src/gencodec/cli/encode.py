@@ -130,7 +130,7 @@ class _Options(TypedDict):
     "--reference-quality",
     type=click.IntRange(0, 63),
     metavar="N",
-    help="gvc: quality index of the reference pictures.",
+    help="gvc: quality index of reference pictures.  [default: 32, or what half the rate allows]",
 )
 @click.option(
     "--x0-cache", is_flag=True, help="gvc: evaluate the model at every other step: half the time."

@@ -15,9 +15,10 @@ from gencodec.gvc.payload import (
     read_gvc_block,
 )
 from gencodec.gvc.schedule import Place, Schedule
-from gencodec.gvc.settings import GvcSettings
+from gencodec.gvc.settings import BEST_REFERENCE, GvcSettings
 
 __all__ = [
+    "BEST_REFERENCE",
     "Ahead",
     "CodedPicture",
     "GvcSettings",

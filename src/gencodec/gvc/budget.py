@@ -14,6 +14,7 @@ from gencodec.gvc.schedule import Schedule
 from gencodec.symbols import choices_bits, choices_bytes
 
 _FILE_OVERHEAD = 51  # bytes of a file's end, besides the header that comes again
+_PICTURES = 0.5  # of what is left, for the reference pictures to come
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,8 +44,7 @@ class Ahead:
             framing: bytes of a group besides its payload.
             pictures: bytes of this group's reference pictures.
         """
-        wanted = (self.wanted or 0.0) * (1 if self.latents else frames)
-        left = wanted - _FILE_OVERHEAD - self.header_bytes - written - pictures
+        left = self._left(written, frames) - pictures
         if not self.latents:
             return left - framing
         spent, count = self.picture_bytes
@@ -53,6 +53,20 @@ class Ahead:
         left -= sum(self.pictures[1:]) * spent / count if count else 0.0
         left -= framing * len(self.latents)
         return left * self.latents[0] / sum(self.latents)
+
+    def bytes_for_picture(self, written: int, frames: int, count: int) -> float:
+        """Return the bytes that each reference picture of the next group may take.
+
+        Args:
+            written: bytes of the video written so far.
+            frames: in the file behind this group.
+            count: reference pictures of this group, at least one.
+        """
+        return _PICTURES * self._left(written, frames) / (sum(self.pictures) or count)
+
+    def _left(self, written: int, frames: int) -> float:
+        wanted = (self.wanted or 0.0) * (1 if self.latents else frames)
+        return wanted - _FILE_OVERHEAD - self.header_bytes - written
 
 
 def checked(block: GvcBlock, latents: int) -> GvcBlock:

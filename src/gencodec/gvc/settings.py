@@ -8,6 +8,7 @@ from gencodec.container import FLF2V, I2V, PROMPT_MAX_BYTES, T2V, VARIANTS, GvcB
 from gencodec.container.blocks import GVC_ATOMS_MAX, GVC_CODEBOOK_MAX
 from gencodec.errors import UsageError
 
+BEST_REFERENCE = 32  # quality index of a reference picture, unless told otherwise
 _HD_ROWS = 720
 _RANGES = {
     "steps": (1, 255),
@@ -34,7 +35,8 @@ class GvcSettings:
         g_scale: strength of the sampler's noise.
         shift: of the noise levels towards noise; None is 5 from 720 rows on, else 3.
         cache: evaluate the network at every other step only.
-        reference_quality: quality index of the reference pictures of i2v and flf2v.
+        reference_quality: quality index of the reference pictures of i2v and flf2v; None is 32, and
+            less where a rate is asked for of which they would take more than half.
         tail_frames, tail_share: i2v: the last latent frames, and how many times the atoms they have
             more.
         segment: i2v: groups from one coded reference picture to the next.
@@ -51,7 +53,7 @@ class GvcSettings:
     g_scale: float = 3.0
     shift: float | None = None
     cache: bool = False
-    reference_quality: int = 32
+    reference_quality: int | None = None
     tail_frames: int = 2
     tail_share: float = 1.0
     segment: int = 8
@@ -61,7 +63,8 @@ class GvcSettings:
         if self.variant not in VARIANTS:
             raise UsageError(f"no variant gvc-{self.variant}; there are {', '.join(VARIANTS)}")
         for name, (low, high) in _RANGES.items():
-            _check(name, getattr(self, name), low, high)
+            if getattr(self, name) is not None:
+                _check(name, getattr(self, name), low, high)
         if self.plain_steps >= self.steps:
             raise UsageError(
                 f"{self.steps} steps, the last {self.plain_steps} without atoms, leave nothing to "
@@ -92,6 +95,7 @@ class GvcSettings:
 
     def block(self, rows: int) -> GvcBlock:
         """Return the settings as a file holds them, for frames of so many rows; levels are 0."""
+        quality = BEST_REFERENCE if self.reference_quality is None else self.reference_quality
         shift = (5.0 if rows >= _HD_ROWS else 3.0) if self.shift is None else self.shift
         tail = self.number == I2V
         atoms = 0 if self.atoms is None else self.atoms * (self.steps - self.plain_steps)
@@ -104,7 +108,7 @@ class GvcSettings:
             shift=round(16 * shift),
             codebook=self.codebook,
             atoms=atoms,
-            quality=self.reference_quality if self.number in (I2V, FLF2V) else 0,
+            quality=quality if self.number in (I2V, FLF2V) else 0,
             tail_frames=self.tail_frames if tail else 0,
             tail_share=round(16 * self.tail_share) if tail else 0,
         )
