@@ -37,6 +37,14 @@ def test_the_dial_joins_the_other_parameters() -> None:
     assert find_peer("x264").encoder.settings(30, threads=3)["crf"] == "30"
 
 
+def test_a_dial_goes_on_with_another_option_where_it_ends() -> None:
+    vp9 = find_peer("vp9").encoder
+    assert vp9.dial.options(63) == {"crf": "63"}
+    assert vp9.dial.options(64) == {"crf": "63", "qmin": "47"}
+    lowest = vp9.settings(vp9.dial.worst, threads=1)
+    assert (lowest["crf"], lowest["qmin"]) == ("63", "63")
+
+
 def test_every_peer_codes_one_key_frame_by_its_settings() -> None:
     for name in DEFAULT_PEERS:
         options = " ".join(

@@ -61,7 +61,7 @@ def _encode_peer(peer: Peer, source: Path, output: Path, request: Request) -> En
         y4m.unlink()
     return Encoded(
         bytes=size,
-        setting=f"{peer.encoder.dial.option} {setting:g}",
+        setting=", ".join(f"{k} {v}" for k, v in peer.encoder.dial.options(setting).items()),
         seconds=time.perf_counter() - started,
         peak_bytes=peak_bytes(),
     )

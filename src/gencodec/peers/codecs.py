@@ -7,6 +7,7 @@ the way all of them code best in one pass; the dial says how.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,9 @@ class Dial:
         best, worst: its ends, by quality.
         step: the smallest difference it knows.
         parameters: the option that holds it among others, "key=value:..."; empty for none.
+        floor: an option that goes on where this one ends, and ends at the same number; empty for
+            none. What it does lies before that.
+        ends: where this one ends, if there is a floor.
     """
 
     option: str
@@ -46,6 +50,15 @@ class Dial:
     worst: float
     step: float
     parameters: str = ""
+    floor: str = ""
+    ends: float = math.inf
+
+    def options(self, setting: float) -> dict[str, str]:
+        """Return the options, by name, that a setting stands for."""
+        found = {self.option: f"{min(setting, self.ends):g}"}
+        if setting > self.ends:
+            found[self.floor] = f"{setting - (self.worst - self.ends):g}"
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +84,12 @@ class Encoder:
     def settings(self, setting: float, threads: int) -> dict[str, str]:
         """Return the options for one setting of the dial."""
         options = {name: value.format(threads=threads) for name, value in self.options.items()}
+        dialled = self.dial.options(setting)
         if not self.dial.parameters:
-            return {**options, self.dial.option: f"{setting:g}"}
-        pair = f"{self.dial.option}={setting:g}"
+            return {**options, **dialled}
+        pairs = ":".join(f"{name}={value}" for name, value in dialled.items())
         others = options.get(self.dial.parameters)
-        return {**options, self.dial.parameters: f"{others}:{pair}" if others else pair}
+        return {**options, self.dial.parameters: f"{others}:{pairs}" if others else pairs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +194,8 @@ _VP9 = Encoder(
         "row-mt": "1",
         "threads": "{threads}",
     },
-    dial=Dial(option="crf", first=50, best=0, worst=63, step=1),
+    # Some frames are better than crf says; a quantizer that is not to be undercut ends that.
+    dial=Dial(option="crf", first=50, best=0, worst=80, step=1, floor="qmin", ends=63),
 )
 _AOM = Encoder(
     name="libaom-av1",
