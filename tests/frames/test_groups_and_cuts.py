@@ -50,15 +50,16 @@ def test_groups_hold_all_frames_in_order(count: int, length: int, cuts: set[int]
         (1.0, 200, [105, 95]),
         (2.0, 129, [53, 53, 23]),
         (2.0, 121, [53, 68]),
-        (50.0, 69, [17, 17, 17, 18]),
-        (50.0, 33, [33]),
+        (50.0, 69, [9, 9, 9, 9, 9, 9, 15]),
+        (12.0, 69, [13, 13, 13, 13, 17]),
+        (50.0, 33, [9, 9, 15]),
         (50.0, 17, [17]),
     ],
 )
 def test_where_much_moves_groups_are_shorter(
     change: float, count: int, expected: list[int]
 ) -> None:
-    """They end after a change of 100, but hold 17 frames and no scene ends in a short one."""
+    """They end after a change of 100, but hold 9 frames and no scene ends in a shorter one."""
     found = groups(
         _frames(count), length=129, watch=lambda _, __: Change(size=change), most_change=100
     )

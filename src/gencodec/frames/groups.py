@@ -45,6 +45,7 @@ Watch = Callable[[Pixels, Pixels | None], Change]
 """Asked once for every frame in order, with the frame that follows it (None at the end)."""
 
 _SHORT = 17  # frames of a group that is still worth its anchor
+_SHORTEST = 9  # the same where so much moves that the anchor is soon worth nothing
 
 
 def unchanged(frame: Pixels, following: Pixels | None) -> Change:
@@ -72,7 +73,7 @@ def groups(
         length: frames a group at most, at least 1.
         watch: says of each frame what changed, such as a `CutDetector`. What it says of the first
             frame is ignored: that frame starts a group anyway.
-        most_change: sum of the changes inside a group after which it ends, once it has 17 frames.
+        most_change: sum of the changes inside a group after which it ends, once it has 9 frames.
     """
     if length < 1:
         raise ValueError(f"length is {length}, must be at least 1")
@@ -84,7 +85,7 @@ def groups(
             yield from waiting.end(last=False)
             waiting.cut = True
         waiting.add(frame, following, change.size)
-        if waiting.count >= waiting.length + wait:
+        if waiting.count >= waiting.length + min(wait, waiting.length):
             yield waiting.group(waiting.length, last=False)
     yield from waiting.end(last=True)
 
@@ -111,7 +112,7 @@ class _Waiting:
         changes = itertools.accumulate(self._changes[1:])
         for count, change in enumerate(changes, 2):
             if change > self._most_change:
-                return min(self._length, max(_SHORT, count + (1 - count) % 4))
+                return min(self._length, max(_SHORTEST, count + (1 - count) % 4))
         return self._length
 
     def add(self, frame: Frame, following: Frame | None, change: float) -> None:
