@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from tests import tiny
 
@@ -101,6 +102,12 @@ def symbols(record: GroupRecord, pack: Path) -> list[NDArray[np.int16]]:
         exact.prior, exact.tables, (height, width), record.payload, digest=record.digest
     )
     return [decoder.decode_frame(quality.of(t))[0] for t in range(count)]
+
+
+def test_an_encode_in_inference_mode_is_like_any_other(clip: Path, judged_folder: Path) -> None:
+    expected = encoded(clip, judged_folder)
+    with torch.inference_mode():
+        assert encoded(clip, judged_folder) == expected
 
 
 # -- levels ----------------------------------------------------------------------------------------

@@ -101,6 +101,7 @@ class Models(Generator):
     descent: PictureDescent | None = None
 
 
+@torch.inference_mode(mode=False)  # the caller's may be on, and descent needs gradients
 def load_models(folder: Path, execution: Execution) -> Models:
     """Load a pack after checking every file of it.
 
