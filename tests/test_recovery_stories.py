@@ -77,6 +77,21 @@ def test_all_other_groups_come_back_and_the_lost_one_is_frozen(
     assert result.damages
 
 
+@pytest.mark.usefixtures("tiny_pack")
+def test_where_no_group_is_left_frames_are_grey_and_keep_their_times(
+    gnv_bytes: bytes, tmp_path: Path
+) -> None:
+    lost = bytearray(gnv_bytes)
+    for offset, size in offsets(gnv_bytes):
+        lost[offset + size - 6] ^= 4
+    result, shown = frames_of(bytes(lost), "freeze", tmp_path / "out")
+    assert np.array_equal(shown, np.full((29, *shown[0].shape), 128))
+    assert result.lost_groups == ((0, 0), (0, 1), (0, 2), (0, 3))
+    assert (result.complete, result.concealed_frames) == (False, 29)
+    with pytest.raises(FormatError, match="no group of the file is whole"):
+        gencodec.decode(io.BytesIO(lost), tmp_path / "none", conceal="skip")
+
+
 def test_skipping_keeps_the_times_of_what_is_left(
     gnv_bytes: bytes, tiny_pack: Path, tmp_path: Path, read_frames: ReadFrames
 ) -> None:

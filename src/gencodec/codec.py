@@ -23,7 +23,7 @@ from gencodec.container import Limits as ContainerLimits
 from gencodec.decoding import Decoder
 from gencodec.effort import USUAL_EFFORT, with_effort
 from gencodec.encoding import Encoder
-from gencodec.errors import GencodecError, SourceError, TruncatedError
+from gencodec.errors import FormatError, GencodecError, SourceError, TruncatedError
 from gencodec.execution import Execution
 from gencodec.frames import (
     Frame,
@@ -235,6 +235,11 @@ def _nothing_shown(decoder: Decoder, *, partial: bool) -> GencodecError:
         return SourceError("no frame of the video lies between --start and --end")
     if decoder.reader.complete:
         return SourceError("the file holds no frame")
+    if decoder.reader.damages:
+        return FormatError(
+            "no group of the file is whole: there is no frame to show; --conceal freeze shows grey "
+            "ones, with what is left of sound and text"
+        )
     return TruncatedError("the file ends before its first group: nothing can be decoded")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+import numpy as np
+
 from gencodec.container import Damage, GroupRecord, Reader
 from gencodec.errors import FormatError
 from gencodec.frames import Frame
@@ -12,13 +14,14 @@ from gencodec.frames import Frame
 Conceal = Literal["freeze", "base", "skip"]
 """What takes the place of a lost group.
 
-    freeze    the last frame before it (at the start: the first behind it)
+    freeze    the last frame before it (at the start: the first behind it; where none is left: grey)
     base      what its damaged bytes decode to, without refinement, where they do; else freeze
     skip      nothing; in a file with times the frame before it is shown longer
 """
 
 _FILLED_SECONDS = 600  # of one gap at most: a damaged time may claim years
 _LISTED_GROUPS = 1 << 16
+_GREY = 128
 
 Decode = Callable[[GroupRecord], Iterator[Frame]]
 
@@ -92,8 +95,17 @@ class Concealer:
         groups, frames = self._reader.missing
         self.groups += [(self._part, self._number + n) for n in range(min(groups, _LISTED_GROUPS))]
         step = self._reader.parts[-1].header.frame_ticks
-        if self._due is not None and frames:
-            yield from self._frozen(self._steps(self._due, self._due + frames * step))
+        begin = self._reader.header.start_tick if self._due is None else self._due
+        ticks = self._steps(begin, begin + frames * step)
+        if self._last is None and (ticks or self._waiting):
+            self._last = self._grey()
+        yield from self._frozen(ticks)
+
+    def _grey(self) -> Frame:
+        """Return what is shown where not one group is left."""
+        header = self._reader.header
+        rgb = np.full((header.height, header.width, 3), _GREY, np.uint8)
+        return Frame(rgb=rgb, ticks=header.start_tick)
 
     def _steps(self, begin: int, end: int) -> list[int]:
         header = self._reader.header

@@ -30,11 +30,10 @@ def check_group_frames(frames: int, most: int) -> None:
     """Refuse a length of groups that is not 4n + 1, or more than a pack can code.
 
     Raises:
-        UsageError: says the nearest length below.
+        UsageError: says the nearest length.
     """
-    surplus = (frames - 1) % TEMPORAL_STRIDE
-    if surplus or not 1 <= frames <= most:
-        nearest = min(max(1, frames - surplus), most)
+    if (frames - 1) % TEMPORAL_STRIDE or not 1 <= frames <= most:
+        nearest = min(max(1, 1 + TEMPORAL_STRIDE * ((frames + 1) // TEMPORAL_STRIDE)), most)
         raise UsageError(f"--gop {frames} must be 4n + 1 and at most {most}: try {nearest}")
 
 

@@ -160,14 +160,14 @@ def decode_result(
     if groups:
         warnings.append(f"{named_groups(groups)} lost, {concealed} frames shown in their place")
     if not complete and not damages:
-        warnings.append("the file is cut: frames after the last whole group may be missing")
+        warnings.append("the file is cut: frames, sound and text behind the cut are missing")
     return DecodeResult(
         frames=written.frames,
         groups=len(decoder.steps),
         width=decoder.info.width,
         height=decoder.info.height,
         seconds=written.seconds,
-        steps=(min(decoder.steps), max(decoder.steps)),
+        steps=(min(decoder.steps, default=0), max(decoder.steps, default=0)),
         complete=complete,
         lost_groups=tuple(groups),
         concealed_frames=concealed,
