@@ -36,6 +36,7 @@ def write(
         container.metadata.update(title="a walk", creation_time=CREATED, location=PLACE)
         video = container.add_stream("libx264", rate=25, options={"bf": "2"})
         video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        video.metadata["language"] = "nld"
         tracks: list[Any] = [container.add_stream(codec, rate=RATE) for codec in codecs]
         for number, track in enumerate(tracks):
             track.metadata["language"] = ("deu", "fra", "jpn")[number]

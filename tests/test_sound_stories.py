@@ -150,6 +150,8 @@ def test_words_and_chapters_and_tags_come_back(
         assert tags["creation_time"] == carried.CREATED
         assert tags["location"] == carried.PLACE
         assert "generated" in tags["comment"]
+        assert container.streams.video[0].metadata["language"] == "nld"
+        assert "language" not in tags
         chapters = [
             (float(each["start"] * each["time_base"]), each["metadata"]["title"])
             for each in container.chapters()

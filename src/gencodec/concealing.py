@@ -86,7 +86,8 @@ class Concealer:
 
     def _fail(self, record: GroupRecord, error: FormatError) -> None:
         size = record.container_bytes + len(record.payload)
-        reason = f"group {record.number}: {error}"
+        name, reason = f"group {record.number}", str(error)
+        reason = reason if reason.startswith(name) else f"{name}: {reason}"
         self.groups.append((record.part, record.number))
         self.damages.append(Damage(offset=record.offset, bytes=size, reason=reason))
 

@@ -91,7 +91,8 @@ class _Options(TypedDict):
     "--quality",
     type=click.IntRange(0, 63),
     metavar="N",
-    help="Fixed quality index, 0 to 63; larger is better.",
+    help="Fixed quality index, 0 to 63; larger is better.  The lowest are coded as higher indices "
+    "of pictures of half the size.",
 )
 @click.option(
     "--audio",

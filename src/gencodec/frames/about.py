@@ -10,6 +10,7 @@ from typing import Any, cast
 from av import VideoFrame
 from av.container import InputContainer, OutputContainer
 from av.sidedata.sidedata import SideData, Type
+from av.video.stream import VideoStream
 
 from gencodec.carried import About, Chapter, Light, Mastering
 
@@ -17,14 +18,16 @@ from gencodec.carried import About, Chapter, Light, Mastering
 _OWN_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "encoded_by"}
 )
+LANGUAGE = "language"  # of the video; a tag of its stream, not of a container
+_UNDETERMINED = "und"
 _LONGEST_TAG = 4096  # bytes
 _MOST_TAGS, _MOST_CHAPTERS = 64, 1024
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000  # units of SMPTE ST 2086 in one
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
-def read_about(container: InputContainer, first: VideoFrame) -> About:
-    """Return what a container and the first frame of its video tell."""
+def read_about(container: InputContainer, stream: VideoStream, first: VideoFrame) -> About:
+    """Return what a container, its video stream and the first frame of that tell."""
     tags = {
         name.lower(): text
         for name, text in container.metadata.items()
@@ -32,6 +35,8 @@ def read_about(container: InputContainer, first: VideoFrame) -> About:
     }
     for name in [name for name in tags if name.partition("-")[0] in tags and "-" in name]:
         del tags[name]  # such as location-eng, which says the same as location
+    if (language := stream.metadata.get(LANGUAGE, _UNDETERMINED)) != _UNDETERMINED:
+        tags = {LANGUAGE: language, **tags}
     return About(
         tags=dict(list(tags.items())[:_MOST_TAGS]),
         chapters=tuple(_chapter(each) for each in container.chapters()[:_MOST_CHAPTERS]),
@@ -91,7 +96,8 @@ def write_about(container: OutputContainer, about: About, *, shift: Fraction = F
         about: what to tell.
         shift: seconds by which everything is shown later than in the source.
     """
-    container.metadata.update(about.tags)
+    told = {name: text for name, text in about.tags.items() if name != LANGUAGE}
+    container.metadata.update(told)
     chapters = [
         {
             "id": number,

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from gencodec.carried import About, Track, TrackPacket
 from gencodec.errors import OutputError
-from gencodec.frames.about import write_about, x264_light
+from gencodec.frames.about import LANGUAGE, write_about, x264_light
 from gencodec.frames.colour import YuvConverter
 from gencodec.frames.frame_sink import FrameSink
 from gencodec.frames.muxing import TrackMuxer
@@ -163,6 +163,8 @@ class _ContainerSink(FrameSink):
         if info.sample_aspect:
             context.sample_aspect_ratio = info.sample_aspect
             stream.sample_aspect_ratio = info.sample_aspect
+        if language := self._about.tags.get(LANGUAGE):
+            stream.metadata[LANGUAGE] = language
         if info.rotation:
             stream.set_display_rotation(-info.rotation)  # FFmpeg counts counter-clockwise
         return stream

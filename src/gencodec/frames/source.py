@@ -185,7 +185,7 @@ class _Pass:
         components = first.format.components
         if any(component.is_alpha for component in components):
             self.notes.append("transparency is dropped")
-        self.about = read_about(self._container, first)
+        self.about = read_about(self._container, self._stream, first)
         return VideoInfo(
             width=first.width,
             height=first.height,

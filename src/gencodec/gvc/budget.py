@@ -86,7 +86,10 @@ def checked(block: GvcBlock, latents: int) -> GvcBlock:
 
 
 def fitted(block: GvcBlock, latents: int, budget: float) -> GvcBlock:
-    """Return a block with the most atoms whose choices take at most `budget` bytes."""
+    """Return a block with the most atoms whose choices take at most `budget` bytes.
+
+    None where no latent frame gets any, since its reference pictures say it all.
+    """
     bits = 8 * budget
 
     def at(atoms: int) -> GvcBlock:
@@ -102,7 +105,7 @@ def fitted(block: GvcBlock, latents: int, budget: float) -> GvcBlock:
         low, high = (middle, high) if fits else (low, middle)
     while low and choices_bytes(sizes(low), block.codebook) > budget:
         low -= 1
-    return at(low)
+    return at(low if any(sizes(low)) else 0)
 
 
 def _most(block: GvcBlock, latents: int) -> int:

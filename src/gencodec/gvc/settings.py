@@ -70,6 +70,8 @@ class GvcSettings:
                 f"{self.steps} steps, the last {self.plain_steps} without atoms, leave nothing to "
                 f"steer; take at least {self.plain_steps + 1}"
             )
+        if self.reference_quality is not None and self.number == T2V:
+            raise UsageError("gvc-t2v has no reference pictures; leave out --reference-quality")
         if self.atoms is not None:
             _check("atoms", self.atoms, 0, self.most_atoms)
         _check("bytes of the prompt", len(self.prompt.encode()), 0, PROMPT_MAX_BYTES)
