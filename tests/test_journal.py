@@ -148,7 +148,7 @@ def test_a_killed_encode_goes_on_to_the_same_bytes(
     clip_file: Path, tiny_pack: Path, tmp_path: Path
 ) -> None:
     expected, output = tmp_path / "whole.gnv", tmp_path / "out.gnv"
-    gencodec.encode(clip_file, expected, target=TARGET, pack=tiny_pack)
+    assert not gencodec.encode(clip_file, expected, target=TARGET, pack=tiny_pack).resumed
     script = (
         "import sys, gencodec\n"
         "gencodec.encode(*sys.argv[1:3], target=gencodec.Target(bpp=0.3), pack=sys.argv[3])"
@@ -159,7 +159,8 @@ def test_a_killed_encode_goes_on_to_the_same_bytes(
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    gencodec.encode(clip_file, output, target=TARGET, pack=tiny_pack, overwrite=True)
+    result = gencodec.encode(clip_file, output, target=TARGET, pack=tiny_pack, overwrite=True)
+    assert result.resumed > 0
     assert output.read_bytes() == expected.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gnv", "whole.gnv"]
 

@@ -125,11 +125,13 @@ def encode(  # noqa: PLR0913 - the command's options, each with a default
             within = journal.folder if journal else None
             with _output(output, inputs, overwrite=overwrite, within=within) as stream:
                 encoded = encoder.run(stream)
+            resumed = journal.found if journal else 0
         result = encode_result(encoded, video, target, interleaver.notes)
     return replace(
         result,
         pack=f"{models.manifest.name} {models.manifest.version}",
         device=execution.reason,
+        resumed=resumed,
         encode_seconds=time.monotonic() - started,
     )
 

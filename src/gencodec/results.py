@@ -36,6 +36,7 @@ class EncodeResult:
         pack, device: what made it, where.
         encode_seconds: wall time of the call; what a program imports before it is left out.
         warnings: for people.
+        resumed: codings of groups that an interrupted run had finished.
     """
 
     frames: int
@@ -60,6 +61,7 @@ class EncodeResult:
     encode_seconds: float
     warnings: tuple[str, ...]
     atoms: tuple[float, float] | None = None
+    resumed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ class Result:
     pack: str = "mini 1"
     device: str = "cpu, float32: asked for"
     encode_seconds: float = 32.1
+    resumed: int = 0
     decode_seconds: float = 20.0
     steps: tuple[int, int] = (2, 2)
     symbols: int = 12345

@@ -336,6 +336,8 @@ def _summary(result: EncodeResult, source: str, output: str, seconds: float) -> 
     carried = text.size(result.carried_bytes)
     beside = f", {carried} sound, subtitles and tags" if result.carried_bytes else ""
     yield f"{size}; {text.size(result.container_bytes)} of it container{beside}"
+    if result.resumed:
+        yield f"went on from an interrupted run: {result.resumed} codings of groups were finished"
     low, high = result.quality
     quality = f"quality {low}" if low == high else f"quality {low} to {high}"
     if result.atoms is not None:
