@@ -401,6 +401,18 @@ def test_steering_beats_atoms_chosen_by_chance(
     assert random[1] > 2 * steered[1]
 
 
+@pytest.mark.usefixtures("tiny_pack")
+@pytest.mark.parametrize(("variant", "lost"), [("i2v", "0 to 2"), ("flf2v", "0 to 1")])
+def test_verify_names_the_groups_that_need_a_damaged_one(
+    variant: str, lost: str, coded: Coded
+) -> None:
+    data = bytearray(coded(variant))
+    first = records(bytes(data))[0]
+    data[first.offset + first.container_bytes + len(first.payload) - 6] ^= 4
+    with pytest.raises(FormatError, match=f"groups {lost} cannot be decoded"):
+        gencodec.verify(io.BytesIO(data))
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from gencodec.container import (
     CODER_GNVC_VD,
     CODER_GVC,
+    FLF2V,
     GnvcVdBlock,
     GroupRecord,
     Header,
@@ -96,8 +97,9 @@ def _verified(
 
 
 def _damaged_groups(stream: BinaryIO, checker: _SymbolChecker) -> list[tuple[int, int]]:
-    """Return (part, number) of every group that is lost or does not decode."""
+    """Return (part, number) of every group that is lost, does not decode, or needs such a group."""
     damaged: list[tuple[int, int]] = []
+    stranded: list[tuple[int, int]] = []
     due = (0, 0)
     with suppress(FormatError, LimitError):
         reader = Reader(stream, recover=True)
@@ -107,10 +109,19 @@ def _damaged_groups(stream: BinaryIO, checker: _SymbolChecker) -> list[tuple[int
             due = record.part, record.number + 1
             try:
                 checker.check(record, reader.parts[record.part].header)
+                known = damaged if _needs_picture_alone(record) else damaged + stranded
+                needed = ((record.part, record.number - back) for back in record.dependencies)
+                if any(each in known for each in needed):
+                    stranded.append((record.part, record.number))
             except FormatError:
                 damaged.append((record.part, record.number))
         damaged += [(due[0], due[1] + n) for n in range(min(reader.missing[0], _LISTED_GROUPS))]
-    return damaged
+    return sorted({*damaged, *stranded})
+
+
+def _needs_picture_alone(record: GroupRecord) -> bool:
+    """Whether a group needs a picture of the one before, which is there even if no frame is."""
+    return record.coder == CODER_GVC and read_gvc_block(record).variant == FLF2V
 
 
 class _SymbolChecker:
