@@ -98,25 +98,24 @@ def _verified(
 
 def _damaged_groups(stream: BinaryIO, checker: _SymbolChecker) -> list[tuple[int, int]]:
     """Return (part, number) of every group that is lost, does not decode, or needs such a group."""
-    damaged: list[tuple[int, int]] = []
-    stranded: list[tuple[int, int]] = []
+    lost: set[tuple[int, int]] = set()
+    stranded: set[tuple[int, int]] = set()
     due = (0, 0)
     with suppress(FormatError, LimitError):
         reader = Reader(stream, recover=True)
         for record in reader.groups():
-            first = due[1] if due[0] == record.part else 0
-            damaged += [(record.part, number) for number in range(first, record.number)]
+            place, first = (record.part, record.number), due[1] if due[0] == record.part else 0
+            lost |= {(record.part, number) for number in range(first, record.number)}
             due = record.part, record.number + 1
+            needed = {(record.part, record.number - back) for back in record.dependencies}
             try:
                 checker.check(record, reader.parts[record.part].header)
-                known = damaged if _needs_picture_alone(record) else damaged + stranded
-                needed = ((record.part, record.number - back) for back in record.dependencies)
-                if any(each in known for each in needed):
-                    stranded.append((record.part, record.number))
+                if needed & lost or (needed & stranded and not _needs_picture_alone(record)):
+                    stranded.add(place)
             except FormatError:
-                damaged.append((record.part, record.number))
-        damaged += [(due[0], due[1] + n) for n in range(min(reader.missing[0], _LISTED_GROUPS))]
-    return sorted({*damaged, *stranded})
+                lost.add(place)
+        lost |= {(due[0], due[1] + n) for n in range(min(reader.missing[0], _LISTED_GROUPS))}
+    return sorted(lost | stranded)
 
 
 def _needs_picture_alone(record: GroupRecord) -> bool:

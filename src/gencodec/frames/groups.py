@@ -85,8 +85,9 @@ def groups(
             yield from waiting.end(last=False)
             waiting.cut = True
         waiting.add(frame, following, change.size)
-        if waiting.count >= waiting.length + min(wait, waiting.length):
-            yield waiting.group(waiting.length, last=False)
+        due = waiting.length
+        if waiting.count >= due + min(wait, due):
+            yield waiting.group(due, last=False)
     yield from waiting.end(last=True)
 
 

@@ -15,6 +15,7 @@ _RANGES = {
     "plain_steps": (0, 31),
     "codebook": (2, GVC_CODEBOOK_MAX),
     "g_scale": (0, 255 / 32),
+    "shift": (1, 255 / 16),
     "reference_quality": (0, 63),
     "tail_frames": (0, 255),
     "tail_share": (0, 255 / 16),
@@ -75,8 +76,6 @@ class GvcSettings:
         if self.atoms is not None:
             _check("atoms", self.atoms, 0, self.most_atoms)
         _check("bytes of the prompt", len(self.prompt.encode()), 0, PROMPT_MAX_BYTES)
-        if self.shift is not None:
-            _check("shift", self.shift, 1, 255 / 16)
 
     @property
     def most_atoms(self) -> int:
