@@ -43,7 +43,7 @@ from gencodec.decoding import Decoder
 from gencodec.encoding import Encoder
 from gencodec.execution import Execution
 from gencodec.frames import Frame, GroupLength, VideoInfo
-from gencodec.geometry import group_quality, latent_shape, symbol_shape
+from gencodec.geometry import anchor_at, group_quality, latent_shape, symbol_shape
 from gencodec.gvc import GvcSettings, Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.gvc_encoding import GvcEncoder
 from gencodec.packs.models import Models, load_models
@@ -263,7 +263,12 @@ def _symbols(record: GroupRecord, header: Header, exact: ExactPack) -> str:
     frames, *shape = symbol_shape(latents, half_size=block.half_size)
     quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
     decoder = GroupDecoder(
-        exact.prior, exact.tables, (shape[0], shape[1]), record.payload, digest=record.digest
+        exact.prior,
+        exact.tables,
+        (shape[0], shape[1]),
+        record.payload,
+        digest=record.digest,
+        turn=frames - anchor_at(block.anchor, frames),
     )
     digest = hashlib.sha256()
     for t in range(frames):

@@ -31,7 +31,7 @@ from gencodec.container import GroupRecord, Reader
 from gencodec.decoding import Decoder
 from gencodec.errors import FormatError
 from gencodec.execution import Execution
-from gencodec.geometry import latent_shape
+from gencodec.geometry import anchor_at, latent_shape
 from gencodec.group_coder import GroupCoder
 from gencodec.latents import AutoencoderStage
 from gencodec.packs import read_manifest
@@ -189,11 +189,16 @@ def test_the_exact_part_alone_decodes_the_same(case: Case, watched: Symbols) -> 
     alone: dict[int, Symbols] = {}
     for record in reversed(records(case.data)):
         shape = latent_shape(record.frames, 48, 64, exact.stride)
-        quality = group_coder.read_block(record).quality
+        block = group_coder.read_block(record)
         decoder = GroupDecoder(
-            exact.prior, exact.tables, shape[1:], record.payload, digest=record.digest
+            exact.prior,
+            exact.tables,
+            shape[1:],
+            record.payload,
+            digest=record.digest,
+            turn=shape[0] - anchor_at(block.anchor, shape[0]),
         )
-        alone[record.number] = [decoder.decode_frame(quality) for _ in range(shape[0])]
+        alone[record.number] = [decoder.decode_frame(block.quality) for _ in range(shape[0])]
         decoder.finish()
     joined = [frame for number in sorted(alone) for frame in alone[number]]
     assert fingerprint(joined) == fingerprint(watched)

@@ -23,7 +23,7 @@ from gencodec.descent import SMALLEST, PictureDescent
 from gencodec.effort import EFFORTS, USUAL_EFFORT, with_effort
 from gencodec.errors import UsageError
 from gencodec.execution import Execution
-from gencodec.geometry import group_quality, symbol_shape
+from gencodec.geometry import anchor_at, group_quality, symbol_shape
 from gencodec.group_coder import CodedGroup, GroupCoder, read_block
 from gencodec.packs.defaults import Defaults
 from gencodec.packs.models import Models, load_models
@@ -99,7 +99,12 @@ def symbols(record: GroupRecord, pack: Path) -> list[NDArray[np.int16]]:
     count, height, width = symbol_shape(latents, half_size=block.half_size)
     quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
     decoder = GroupDecoder(
-        exact.prior, exact.tables, (height, width), record.payload, digest=record.digest
+        exact.prior,
+        exact.tables,
+        (height, width),
+        record.payload,
+        digest=record.digest,
+        turn=count - anchor_at(block.anchor, count),
     )
     return [decoder.decode_frame(quality.of(t))[0] for t in range(count)]
 

@@ -27,7 +27,7 @@ def block_of_frames(
     """
     start = 1 + (index - 1) * TEMPORAL_STRIDE if index else 0
     count = TEMPORAL_STRIDE if index else 1
-    part = torch.from_numpy(np.ascontiguousarray(rgb[start : start + count]))
+    part = torch.from_numpy(rgb[start : start + count].copy())
     x = part.to(execution.device).permute(0, 3, 1, 2).float() / 127.5 - 1
     bottom, right = -x.shape[2] % stride, -x.shape[3] % stride
     x = F.pad(x, (0, right, 0, bottom), mode="replicate")

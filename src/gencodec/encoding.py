@@ -34,7 +34,7 @@ from gencodec.trial import SizeTrial, Trial
 
 _FILE_OVERHEAD = 122  # bytes of the header and the end, with one pack
 _SECOND_HEADER = 75  # bytes that files of several groups have besides
-_GROUP_OVERHEAD = 21  # bytes of a group's framing and index entry
+_GROUP_OVERHEAD = 22  # bytes of a group's framing and index entry
 _LONG_OVERHEAD = 6  # bytes more in long files: larger offsets, and a share of repeated headers
 _SHORT = 24  # groups
 

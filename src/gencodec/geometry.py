@@ -8,11 +8,33 @@ from gencodec.errors import UsageError
 
 TEMPORAL_STRIDE = 4
 ANCHOR_PAIRS = (-2, 13)  # of quality indices; what a group can say
+ANCHOR_PLACES = 63  # parts of a group in which its anchor's place is told
 
 
 def latent_shape(frames: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
     """Return (t, h, w) of the latents of a group of frames, padding included."""
     return 1 + -(-(frames - 1) // TEMPORAL_STRIDE), -(-height // stride), -(-width // stride)
+
+
+def anchor_place(anchor: int, latents: int) -> int:
+    """Return the place in a group of a latent frame, or of one near it: what a file says.
+
+    Args:
+        anchor: the latent frame that is coded first.
+        latents: in the group.
+    """
+    last = latents - 1
+    return (2 * anchor * ANCHOR_PLACES + last) // (2 * last) if last else 0
+
+
+def anchor_at(place: int, latents: int) -> int:
+    """Return the latent frame of a group that is coded first.
+
+    Args:
+        place: 0 the first one .. `ANCHOR_PLACES` the last.
+        latents: in the group.
+    """
+    return (2 * place * (latents - 1) + ANCHOR_PLACES) // (2 * ANCHOR_PLACES)
 
 
 def symbol_shape(latents: tuple[int, int, int], *, half_size: bool) -> tuple[int, int, int]:
@@ -39,13 +61,13 @@ def check_group_frames(frames: int, most: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupQuality:
-    """Quality index of the anchor and of the other latent frames of a group."""
+    """Quality index of the anchor, which is coded first, and of the other latent frames."""
 
     anchor: int
     inter: int
 
     def of(self, frame: int) -> int:
-        """Return the quality index of a latent frame."""
+        """Return the quality index of a latent frame, the anchor being 0."""
         return self.anchor if frame == 0 else self.inter
 
 

@@ -20,8 +20,8 @@ from gencodec.container import (
     GroupRecord,
     Header,
 )
-from gencodec.errors import UnsupportedError
-from gencodec.geometry import group_quality, symbol_shape
+from gencodec.errors import FormatError, UnsupportedError
+from gencodec.geometry import anchor_at, anchor_place, group_quality, symbol_shape
 from gencodec.packs.models import Models
 from gencodec.refine import level_of_error, noise_for
 from gencodec.symbols import GroupDecoder, GroupEncoder
@@ -96,7 +96,8 @@ class GroupCoder:
         index, half_size = self.place(rung, prefer_half=prefer_half)
         pair = group_quality(index, offset, self._qualities)
         grid = symbol_shape((t, h, w), half_size=half_size)[1:]
-        encoder = GroupEncoder(exact.prior, exact.tables, grid)
+        anchor = self._models.transform.anchor(source)
+        encoder = GroupEncoder(exact.prior, exact.tables, grid, turn=t - anchor)
         steps = self._steps(rung, half_size=half_size)
         descends = not plain and self.descends(rung, prefer_half=prefer_half)
         self._models.transform.encode(
@@ -113,6 +114,7 @@ class GroupCoder:
             steps=steps,
             start_level=_UNAIMED if steps else 0,
             flags=USES_NOISE * bool(steps and defaults.noise) + HALF_SIZE * half_size,
+            anchor=anchor_place(anchor, t),
         )
         return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
 
@@ -172,20 +174,33 @@ class GroupCoder:
             shape: (t, h, w) of its latents.
 
         Raises:
-            FormatError: the payload does not decode to the stored digest.
+            FormatError: the payload does not decode to the stored digest, or the pack cannot code
+                a group in this way.
         """
         block = read_block(record)
         pair = group_quality(block.quality, block.anchor_offset, self._qualities)
         models, grid = self._models, symbol_shape(shape, half_size=block.half_size)[1:]
+        anchor = anchor_at(block.anchor, shape[0])
+        if (anchor or block.half_size) and not models.exact.prior.config.motion:
+            raise FormatError(
+                f"group {record.number} is coded as only packs with a motion codec can, and its "
+                "pack has none",
+                offset=record.offset,
+            )
         decoder = GroupDecoder(
-            models.exact.prior, models.exact.tables, grid, record.payload, digest=record.digest
+            models.exact.prior,
+            models.exact.tables,
+            grid,
+            record.payload,
+            digest=record.digest,
+            turn=shape[0] - anchor,
         )
         symbols = [decoder.decode_frame(pair.of(t))[0] for t in range(shape[0])]
         if (
             not record.damaged
         ):  # else they are not what was written, and were asked for all the same
             decoder.finish()  # before anything is made of the symbols
-        coded = models.transform.decode(symbols, pair)
+        coded = models.transform.decode(symbols, pair, anchor)
         return enlarged(coded, shape[1:]) if block.half_size else coded
 
     def refinement_steps(self, record: GroupRecord, wanted: int | None) -> int:

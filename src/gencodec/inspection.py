@@ -27,7 +27,7 @@ from gencodec.container import (
     parse_track,
 )
 from gencodec.errors import FormatError
-from gencodec.geometry import group_quality
+from gencodec.geometry import TEMPORAL_STRIDE, anchor_at, group_quality, latent_shape
 from gencodec.gvc import Schedule, read_gvc_block
 from gencodec.input import open_stream
 from gencodec.packs import list_packs
@@ -54,6 +54,7 @@ class GroupInfo:
     Attributes:
         half_size: gnvc-vd: the codec saw pictures of half the width and height.
         quality, anchor_quality: gnvc-vd: quality indices; gvc: `quality` of the reference pictures.
+        anchor_frame: gnvc-vd: frame of the group from which all others are predicted.
         steps, start_level: of the refinement, the level only with steps; gvc: steps of the sampler.
         atoms: gvc: chosen at each coded step of each latent frame, on average.
         codebook: gvc: atoms to choose from.
@@ -79,6 +80,7 @@ class GroupInfo:
     codebook: int | None = None
     evaluations: int | None = None
     half_size: bool | None = None
+    anchor_frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,10 +290,12 @@ def _settings(record: GroupRecord) -> dict[str, Any]:
         return dict.fromkeys(("quality", "anchor_quality", "steps", "start_level"))
     block = GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
     quality = group_quality(block.quality, block.anchor_offset, _QUALITIES)
+    latents = latent_shape(record.frames, 1, 1, 1)[0]
     return {
         "half_size": block.half_size,
         "quality": block.quality,
         "anchor_quality": quality.anchor,
+        "anchor_frame": TEMPORAL_STRIDE * anchor_at(block.anchor, latents),
         "steps": block.steps,
         "start_level": block.start_level / 1000 if block.steps else None,
     }

@@ -11,7 +11,7 @@ from gencodec.packs.defaults import Defaults
 _GROUP_PIXELS = 1 << 27  # of a group by default: 129 frames of 720p, 61 of 1080p
 _FEWEST_FRAMES = 17  # of a group by default, however large the frames are
 _GVC_FRAMES = 33  # of a group of gvc by default, as its source has it
-_MOST_CHANGE = 120.0  # inside a group by default; see docs/log.md, 2026-11-21
+_MOST_CHANGE = 200.0  # inside a group by default; see docs/log.md, 2026-11-30
 
 
 def group_length(asked: int | None, defaults: Defaults, info: VideoInfo) -> GroupLength:

@@ -19,7 +19,7 @@ from gencodec.container import (
     named_groups,
 )
 from gencodec.errors import FormatError, LimitError, TruncatedError, UnsupportedError
-from gencodec.geometry import group_quality, latent_shape, symbol_shape
+from gencodec.geometry import anchor_at, group_quality, latent_shape, symbol_shape
 from gencodec.gvc import Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.input import open_stream
 from gencodec.inspection import stream_size
@@ -179,7 +179,12 @@ class _SymbolChecker:
         quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
         payload, digest = coded
         decoder = GroupDecoder(
-            exact.prior, exact.tables, (shape[0], shape[1]), payload, digest=digest
+            exact.prior,
+            exact.tables,
+            (shape[0], shape[1]),
+            payload,
+            digest=digest,
+            turn=count - anchor_at(block.anchor, count),
         )
         found = [decoder.decode_frame(quality.of(t)) for t in range(count)]
         decoder.finish()

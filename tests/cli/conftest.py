@@ -110,6 +110,7 @@ def info_record() -> dict[str, Any]:
                 "half_size": True,
                 "quality": 20,
                 "anchor_quality": 26,
+                "anchor_frame": 16,
                 "steps": 2,
                 "start_level": 0.3,
                 "cut": index == 1,

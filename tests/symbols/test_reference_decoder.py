@@ -60,7 +60,8 @@ class ReferenceMotion:
         self.p = [(2 * n1 + 1) * 2**15 // (n0 + n1 + 1) for n0, n1 in counts]
         self.m = [min(12, n0 + n1) for n0, n1 in counts]
         still: dict[str, Any] = {"v": (0, 0), "r": 0, "changed": 0}
-        self.before = {(i, j): still for i in range(self.h) for j in range(self.w)}
+        self.still = {(i, j): still for i in range(self.h) for j in range(self.w)}
+        self.before = self.still
 
     def bit(self, coder: ReferenceRangeDecoder, context: int | None) -> int:
         if context is None:
@@ -146,7 +147,7 @@ class ReferenceDecoder:
         self.config, self.h, self.w = config, *shape
         self.a = {name: array.tolist() for name, array in arrays.items()}
         self.coder = ReferenceRangeDecoder(payload)
-        self.state = self.plane(config.hidden)
+        self.state = self.after_first = self.plane(config.hidden)
         self.frame = 0
         self.motion = ReferenceMotion(self.a["motion.counts"], shape)
         self.banks = {
@@ -245,6 +246,10 @@ class ReferenceDecoder:
         means = [clip((acc + 2 ** (shift - 1)) >> shift, -limit, limit) for acc in rows[half:]]
         return list(zip(scales, means, strict=True))
 
+    def turn(self) -> None:
+        """Go on from the first frame."""
+        self.state, self.motion.before = self.after_first, self.motion.still
+
     def decode_frame(self, quality: int) -> tuple[Plane, Plane]:
         config, h, w = self.config, self.h, self.w
         y, fixed = self.plane(config.channels), self.plane(config.channels)
@@ -277,6 +282,8 @@ class ReferenceDecoder:
             for c, i, j, *_ in flat:
                 fixed[base + c][i][j] = clip(y[base + c][i][j], -15, 15) * 256
         self.state = self.layer("state", self.of_kind("state.bias"), self.state + fixed)
+        if not self.frame:
+            self.after_first = self.state
         self.frame += 1
         return y, z
 
@@ -288,6 +295,7 @@ class ReferenceDecoder:
     spread=st.sampled_from([0, 1, 3, 40, 32767]),
     fractions=st.sampled_from([1, 2, 4, 16]),
     motion=st.booleans(),
+    turn=st.integers(1, 4),
 )
 def test_a_decoder_written_from_the_specification_agrees(
     config: PriorConfig,
@@ -298,13 +306,14 @@ def test_a_decoder_written_from_the_specification_agrees(
     spread: int,
     fractions: int,
     motion: bool,
+    turn: int,
 ) -> None:
     config = replace(config, fractions=fractions, motion=motion)
     arrays = prior_arrays(config, seed) | table_arrays(config)
     prior, tables = Prior(config, arrays), Tables(config, arrays)
     rng = np.random.default_rng(seed)
-    encoder = GroupEncoder(prior, tables, shape)
-    qualities = rng.integers(0, config.qualities, 3).tolist()
+    encoder = GroupEncoder(prior, tables, shape, turn=turn)
+    qualities = rng.integers(0, config.qualities, 4).tolist()
     sent: list[Any] = []
     for quality in qualities:
         y = rng.integers(-spread, spread + 1, (config.channels, *shape))
@@ -316,9 +325,11 @@ def test_a_decoder_written_from_the_specification_agrees(
     payload = encoder.finish()
 
     slow = ReferenceDecoder(config, arrays, shape, payload)
-    fast = GroupDecoder(prior, tables, shape, payload, digest=encoder.digest)
+    fast = GroupDecoder(prior, tables, shape, payload, digest=encoder.digest, turn=turn)
     digest = 0
-    for quality, (sent_y, sent_z) in zip(qualities, sent, strict=True):
+    for frame, (quality, (sent_y, sent_z)) in enumerate(zip(qualities, sent, strict=True)):
+        if frame == turn:
+            slow.turn()
         slow_y, slow_z = slow.decode_frame(quality)
         fast_y, fast_z = fast.decode_frame(quality)
         assert slow_y == sent_y.tolist() == fast_y.tolist()

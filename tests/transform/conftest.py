@@ -25,6 +25,7 @@ class Coded:
     symbols: list[NDArray[np.int16]]
     payload: bytes
     received: list[NDArray[np.int16]]
+    anchor: int
 
 
 Code = Callable[["Models", Any, GroupQuality], Coded]
@@ -36,7 +37,9 @@ def code() -> Code:
 
     def run(models: Models, source: Any, quality: GroupQuality) -> Coded:  # noqa: ANN401
         exact, shape = models.exact, source.shape[-2:]
-        encoder = GroupEncoder(exact.prior, exact.tables, shape)
+        latents, anchor = source.shape[-3], models.transform.anchor(source)
+        turn = latents - anchor
+        encoder = GroupEncoder(exact.prior, exact.tables, shape, turn=turn)
         symbols: list[NDArray[np.int16]] = []
 
         def write(y: Any, z: Any, index: int) -> NDArray[np.int16]:  # noqa: ANN401
@@ -45,9 +48,13 @@ def code() -> Code:
 
         result = models.transform.encode(source, quality, write)
         payload = encoder.finish()
-        decoder = GroupDecoder(exact.prior, exact.tables, shape, payload, digest=encoder.digest)
+        decoder = GroupDecoder(
+            exact.prior, exact.tables, shape, payload, digest=encoder.digest, turn=turn
+        )
         received = [decoder.decode_frame(quality.of(t))[0] for t in range(len(symbols))]
         decoder.finish()
-        return Coded(result=result, symbols=symbols, payload=payload, received=received)
+        return Coded(
+            result=result, symbols=symbols, payload=payload, received=received, anchor=anchor
+        )
 
     return run

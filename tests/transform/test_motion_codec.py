@@ -62,7 +62,7 @@ def test_the_decoder_rebuilds_the_encoder_s_pictures(
     pair = group_quality(quality, 2, 64)
     coded = code(motion_models, source, pair)
     assert all(np.array_equal(*both) for both in zip(coded.symbols, coded.received, strict=True))
-    again = motion_models.transform.decode(coded.received, pair)
+    again = motion_models.transform.decode(coded.received, pair, coded.anchor)
     t, h, w = latent_shape(frames, height, width, 16)
     pictures = coded.result.pictures
     assert pictures.shape == (4 * t - 3, 16 * h, 16 * w, 3)
@@ -91,16 +91,37 @@ def test_a_better_quality_costs_more_and_errs_less(motion_models: Models, code: 
 
 
 def test_a_pan_costs_one_vector_and_then_none(motion_models: Models, code: Code) -> None:
-    """A vector is sent relative to its neighbours, the first of a field to the field before."""
+    """A vector is sent relative to its neighbours, the first of a field to the field before.
+
+    The second of four latent frames comes first; before it all moves back.
+    """
     source: Any = motion_models.transform.prepare(pan(13))
     assert source.shape == (4, 3, 5)
     coded = code(motion_models, source, GroupQuality(anchor=40, inter=4))
-    assert (source.found[False].motion[..., 1:4] == [[[16]], [[0]]]).all()
-    fields = coded.result.features[:2].transpose(1, 0, 2, 3)
-    assert (fields[1:] == [[[8]], [[0]]]).all()
+    assert source.anchor == coded.anchor == 1
+    right, left = [[[16]], [[0]]], [[[-16]], [[0]]]
+    assert (source.found[False].motion[..., 1:4] == [right, right, left]).all()
+    fields = 2 * coded.result.features[:2].transpose(1, 0, 2, 3)
+    assert (fields[2:] == right).all()
+    assert (fields[0].reshape(2, -1)[:, 1:] == [[-16], [0]]).all()
     assert coded.symbols[1][:2].any(0).sum() == 1
     assert coded.symbols[1][:2, 0, 0].tolist() == [16, 0]
     assert not coded.symbols[2][:2].any()
+
+
+def test_frames_around_the_anchor_are_coded_alike_in_both_directions(
+    motion_models: Models, code: Code
+) -> None:
+    """A clip that runs backwards is shown backwards, but for what learned from bits."""
+    rgb = pan(17)
+    pair = GroupQuality(anchor=40, inter=12)
+    there, back = (
+        code(motion_models, motion_models.transform.prepare(np.ascontiguousarray(frames)), pair)
+        for frames in (rgb, rgb[::-1])
+    )
+    assert np.array_equal(there.result.pictures, back.result.pictures[::-1])
+    turned = [back.symbols[position] for position in (0, 3, 4, 1, 2)]
+    assert all(np.array_equal(*both) for both in zip(there.symbols, turned, strict=True))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Self
 from gencodec.container.cursor import BytesCursor
 from gencodec.container.fields import Record, check, pack, parse, wire
 from gencodec.errors import UnsupportedError
-from gencodec.geometry import ANCHOR_PAIRS
+from gencodec.geometry import ANCHOR_PAIRS, ANCHOR_PLACES
 
 T2V, I2V, FLF2V = 0, 1, 2
 VARIANTS = ("t2v", "i2v", "flf2v")
@@ -57,7 +57,7 @@ class GnvcVdBlock(CoderBlock):
         "b4",
         *ANCHOR_PAIRS,
         "pairs",
-        "of indices added to `quality` for the first latent frame, then clamped",
+        "of indices added to `quality` for the anchor, then clamped",
         default=0,
     )
     steps: int = wire("b4", 0, 15, "steps", "of refinement; 0: none", default=0)
@@ -65,7 +65,16 @@ class GnvcVdBlock(CoderBlock):
         "b10", 0, 1000, "1/1000", "share of noise (sigma) that refinement starts from", default=0
     )
     flags: int = wire(
-        "u8", 0, USES_NOISE | HALF_SIZE, "mask", "1 noise, 2 half size", default=0, tail=True
+        "b2", 0, USES_NOISE | HALF_SIZE, "mask", "1 noise, 2 half size", default=0, tail=True
+    )
+    anchor: int = wire(
+        "b6",
+        0,
+        ANCHOR_PLACES,
+        "1/63",
+        "of the way through the group: the latent frame that is coded first",
+        default=0,
+        tail=True,
     )
 
     @property

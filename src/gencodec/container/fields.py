@@ -316,7 +316,7 @@ def pack(record: Any, *, variable: bool = False) -> bytes:  # noqa: ANN401
     """Return the bytes of a record; `variable` tells whether the file's frame rate varies."""
     values = {field.name: getattr(record, field.name) for field in layout_of(type(record))}
     runs = list(_runs(type(record)))
-    while runs and runs[-1][0].tail and not values[runs[-1][0].name]:
+    while runs and runs[-1][0].tail and not any(values[field.name] for field in runs[-1]):
         runs.pop()
     return b"".join(
         _pack_run(run, values) for run in runs if _is_present(run[0], values, variable=variable)

@@ -1,6 +1,7 @@
 """Symbols of a group <-> its payload: the order of everything in the bit stream.
 
-    group  = frame*                                     one range coder stream
+    group  = frame*                                     one range coder stream; the anchor, those
+                                                        after it, those before it from last to first
     frame  = a motion field if the pack has them and the frame is not the first,
              z symbols, then the other y symbols of coding steps 0 .. 3
     z      = residual z against table (kind, channel), channel by channel in raster order
@@ -34,7 +35,40 @@ _LENGTH_BITS = np.minimum(np.arange(_LENGTHS) + 1, _LENGTHS - 1)  # cost of each
 _LENGTH_MODEL = categorical(1 << (PRECISION - _LENGTH_BITS))
 
 
-class GroupEncoder:
+class _Group:
+    """How far a group is coded, and what its next latent frame knows.
+
+    Attributes:
+        digest: CRC-32 of z and y of all frames so far, as `int16` little-endian in C order.
+    """
+
+    def __init__(
+        self, prior: Prior, tables: Tables, shape: tuple[int, int], turn: int | None
+    ) -> None:
+        self._prior, self._tables, self._state = prior, tables, prior.start(shape)
+        self._motion = MotionModel(tables.motion, shape) if prior.config.motion else None
+        self._frames, self._turn = 0, turn
+        self._after_first = self._state.memory()
+        self.digest = 0
+
+    def _begin(self) -> int:
+        """Return the kind of the next latent frame; at the turn it follows the first one."""
+        if self._frames == self._turn:
+            self._state.recall(self._after_first)
+            if self._motion is not None:
+                self._motion.forget()
+        return min(self._frames, 1)
+
+    def _end(self, y: Integers, z: Integers) -> None:
+        """Close a latent frame of these symbols."""
+        self._state.end_frame()
+        if not self._frames:
+            self._after_first = self._state.memory()
+        self._frames += 1
+        self.digest = _extend_digest(self.digest, z, y)
+
+
+class GroupEncoder(_Group):
     """Codes the latent frames of one group. Cheap to make: take a new one for every attempt.
 
     Attributes:
@@ -42,14 +76,21 @@ class GroupEncoder:
         digest: CRC-32 of z and y of all frames so far, as `int16` little-endian in C order.
     """
 
-    def __init__(self, prior: Prior, tables: Tables, shape: tuple[int, int]) -> None:
-        """Start a group of latent frames of `shape` (h, w)."""
-        self._prior, self._tables, self._state = prior, tables, prior.start(shape)
+    def __init__(
+        self, prior: Prior, tables: Tables, shape: tuple[int, int], *, turn: int | None = None
+    ) -> None:
+        """Start a group.
+
+        Args:
+            prior: of the pack.
+            tables: of the pack.
+            shape: (h, w) of its latent frames.
+            turn: number of latent frames, the anchor included, after which those before the anchor
+                come; None: there are none.
+        """
+        super().__init__(prior, tables, shape, turn)
         self._writer = RangeWriter()
-        self._motion = MotionModel(tables.motion, shape) if prior.config.motion else None
-        self._frames = 0
         self.cost_bits = 0.0
-        self.digest = 0
 
     def encode_frame(self, y: Integers, z: Integers, quality: int) -> NDArray[np.int16]:
         """Code the next latent frame and return its symbols [C, h, w] as a decoder will see them.
@@ -65,8 +106,8 @@ class GroupEncoder:
         config, state = self._prior.config, self._state
         _check_range("y", y, (config.channels, *state.shape))
         _check_range("z", z, config.hyper_shape(state.shape))
+        kind = self._begin()
         state.begin_frame(z, quality)
-        kind = min(self._frames, 1)
         if self._motion is not None and kind:
             before = self._motion.cost_bits
             self._motion.write(self._writer, y[list(config.motion_channels(kind))].astype(np.int16))
@@ -81,9 +122,7 @@ class GroupEncoder:
             self.cost_bits += step.list.write(self._writer, residuals)
             symbols[part, at] = step.symbols(residuals)
             state.place(index, symbols[config.part(index), at])
-        state.end_frame()
-        self._frames += 1
-        self.digest = _extend_digest(self.digest, z, symbols)
+        self._end(symbols, z)
         return symbols.reshape(y.shape)
 
     def finish(self) -> bytes:
@@ -91,13 +130,28 @@ class GroupEncoder:
         return self._writer.finish()
 
 
-class GroupDecoder:
+class GroupDecoder(_Group):
     """Decodes the latent frames of one group; the inverse of `GroupEncoder`."""
 
     def __init__(
-        self, prior: Prior, tables: Tables, shape: tuple[int, int], payload: bytes, *, digest: int
+        self,
+        prior: Prior,
+        tables: Tables,
+        shape: tuple[int, int],
+        payload: bytes,
+        *,
+        digest: int,
+        turn: int | None = None,
     ) -> None:
-        """Start a group of latent frames of `shape` (h, w) from its payload and stored digest.
+        """Start a group.
+
+        Args:
+            prior: of the pack.
+            tables: of the pack.
+            shape: (h, w) of its latent frames.
+            payload: of the group.
+            digest: stored with it.
+            turn: as in `GroupEncoder`.
 
         Raises:
             FormatError: the shape is beyond the format's limit.
@@ -105,12 +159,9 @@ class GroupDecoder:
         h, w = shape
         if h < 1 or w < 1 or h * w > MAX_POSITIONS:
             raise FormatError(f"latent frame is {h}x{w}, must have 1 .. {MAX_POSITIONS} positions")
-        self._prior, self._tables, self._state = prior, tables, prior.start(shape)
+        super().__init__(prior, tables, shape, turn)
         self._reader = RangeReader(payload)
-        self._motion = MotionModel(tables.motion, shape) if prior.config.motion else None
-        self._frames = 0
         self._expected = digest
-        self.digest = 0
 
     def decode_frame(self, quality: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """Return the symbols [C, h, w] and hyper symbols [cz, hz, wz] of the next latent frame.
@@ -123,7 +174,7 @@ class GroupDecoder:
         config, state = self._prior.config, self._state
         if not 0 <= quality < config.qualities:
             raise FormatError(f"quality index is {quality}, must be 0 .. {config.qualities - 1}")
-        kind = min(self._frames, 1)
+        kind = self._begin()
         symbols = np.zeros((config.channels, *state.shape), np.int16)
         if self._motion is not None and kind:
             field = self._motion.read(self._reader)
@@ -138,9 +189,7 @@ class GroupDecoder:
             step = _Step(config, index, kind, state.indices(index), self._tables.symbols)
             symbols[part, at] = step.symbols(step.list.read(self._reader))
             state.place(index, symbols[config.part(index), at])
-        state.end_frame()
-        self._frames += 1
-        self.digest = _extend_digest(self.digest, z, symbols)
+        self._end(symbols, z)
         return symbols.reshape(config.channels, *state.shape), z
 
     def finish(self) -> None:

@@ -59,6 +59,10 @@ class MotionModel:
         self._before: _Blocks | None = None
         self.cost_bits = 0.0
 
+    def forget(self) -> None:
+        """Tell the next field nothing of those before it but what their bits taught."""
+        self._before = None
+
     def write(self, writer: RangeWriter, field: Field) -> None:
         """Code the next field.
 

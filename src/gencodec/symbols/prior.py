@@ -177,7 +177,8 @@ class Prior:
 class PriorState:
     """The running prior of one group.
 
-    For every latent frame: begin_frame; indices and place for steps 0 .. 3; end_frame.
+    For every latent frame: begin_frame; indices and place for steps 0 .. 3; end_frame. Between them
+    `recall` may go back to an earlier one.
     """
 
     def __init__(self, prior: Prior, shape: tuple[int, int]) -> None:
@@ -217,6 +218,17 @@ class PriorState:
         first[:, geometry.inner] = self._layer("trunk0", self._trunk, quality)
         self._context = self._layer("trunk1", first)
 
+    def memory(self) -> NDArray[np.float64]:
+        """Return what the next latent frame is told of those before it [hidden, positions]."""
+        n = self._prior.config.hidden
+        return self._state[:n].take(self._geometry.inner, axis=1)
+
+    def recall(self, memory: NDArray[np.float64]) -> None:
+        """Go on as after an earlier latent frame, from what `memory` returned then."""
+        n = self._prior.config.hidden
+        self._trunk[:n, self._geometry.inner] = memory
+        self._state[:n, self._geometry.inner] = memory
+
     def indices(self, step: int) -> Indices:
         """Return scale and mean for the symbols of a step, from what was placed before it."""
         prior, config = self._prior, self._prior.config
@@ -246,10 +258,7 @@ class PriorState:
 
     def end_frame(self) -> None:
         """Close the latent frame: its symbols become the state of the next."""
-        n = self._prior.config.hidden
-        state = self._layer("state", self._state)
-        self._trunk[:n, self._geometry.inner] = state
-        self._state[:n, self._geometry.inner] = state
+        self.recall(self._layer("state", self._state))
         self._kind = 1
 
     def _add_neighbours(self, step: int, hidden: NDArray[np.float64]) -> None:

@@ -1,10 +1,13 @@
 """Frames <-> symbols: the motion-compensated transform codec of packs with a linear path.
 
-    first frame   picture transform                              -> y_0 -> key picture k_0
+    anchor        picture transform                              -> y_0 -> key picture k_0
     four frames   motion from the key picture before to the fourth frame predicts it: p_t; then
                   how its coefficients differ from those of the prediction
                   [m_t, (A(x_t) - A(p_t)) / step] -> y_t -> key picture k_t
                   the three between: both key pictures moved to them, and blended
+
+The anchor lies within its group: frames after it are coded in order, those before it backwards,
+both from it on, so that none is far from it. "Before" and "first" below mean this order.
 
 The loop keeps key pictures, not latents: a block transform alone cannot follow a moving edge, while
 moving the picture before by one vector a block predicts 4 to 9 dB better than leaving it where it
@@ -58,6 +61,10 @@ class MotionState:
     def kind(self) -> int:
         """ANCHOR or INTER: of the next latent."""
         return ANCHOR if self.picture is None else INTER
+
+    def turned(self) -> MotionState:
+        """Return the state after the anchor, from which the other side of the group follows."""
+        return MotionState(picture=self.first, first=self.first)
 
     def typical(self, like: Tensor) -> Tensor:
         """Return the (lower) median vector [b, 2, 1, 1] of the last motion field; 0 before it."""

@@ -1,9 +1,13 @@
-"""The door of the motion codec: uint8 frames in, integer symbols out, and back."""
+"""The door of the motion codec: uint8 frames in, integer symbols out, and back.
+
+A group is coded from its middle outwards: anchor, frames after it, those before it backwards.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +16,7 @@ from torch import Tensor
 
 from gencodec.blocks import block_of_frames
 from gencodec.execution import Execution, memory_errors
-from gencodec.geometry import GroupQuality, latent_shape
+from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
 from gencodec.transform.motion import search_motion
 from gencodec.transform.motion_codec import (
     DEAD_ZONES,
@@ -24,10 +28,17 @@ from gencodec.transform.picture import STRIDE
 from gencodec.transform.scaling import halved
 from gencodec.transform.stage import Analyse, Improve, Reconstruction, WriteFrame, integers
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovingFrames:
-    """Frames [T, H, W, 3], and the motion [t - 1, 2, h, w] of each four of them, in half pixels."""
+    """Frames [T, H, W, 3], and the motion of each four of them.
+
+    Attributes:
+        rgb: the frames.
+        motion: [t - 1, 2, h, w] in half pixels, in the order of coding.
+    """
 
     rgb: NDArray[np.uint8]
     motion: NDArray[np.int16]
@@ -39,10 +50,12 @@ class MotionSource:
 
     Attributes:
         rgb: the frames.
+        anchor: the latent frame that is coded first.
         found: by whether the codec sees them at half their size.
     """
 
     rgb: NDArray[np.uint8]
+    anchor: int = 0
     found: dict[bool, MovingFrames] = field(default_factory=dict)
 
     @property
@@ -75,25 +88,34 @@ class MotionStage:
         self._execution = execution
 
     def prepare(self, rgb: NDArray[np.uint8]) -> MotionSource:
-        """Take a group's frames [T, H, W, 3]; their motion is searched when it is wanted."""
-        return MotionSource(rgb=rgb)
+        """Take a group's frames [T, H, W, 3]; their motion is searched when it is wanted.
+
+        The anchor is the one in the middle, from which no frame is far.
+        """
+        latents = latent_shape(len(rgb), 1, 1, STRIDE)[0]
+        return MotionSource(rgb=rgb, anchor=(latents - 1) // 2)
 
     def _moving(self, source: MotionSource, *, half_size: bool) -> MovingFrames:
         """Return a group's frames as the codec sees them, and their motion, searched once."""
         if half_size not in source.found:
             rgb = halved(source.rgb) if half_size else source.rgb
-            source.found[half_size] = MovingFrames(rgb=rgb, motion=self._search(rgb))
+            source.found[half_size] = MovingFrames(rgb=rgb, motion=self._search(rgb, source.anchor))
         return source.found[half_size]
 
     @memory_errors()
-    def _search(self, rgb: NDArray[np.uint8]) -> NDArray[np.int16]:
+    def _search(self, rgb: NDArray[np.uint8], anchor: int) -> NDArray[np.int16]:
         t, h, w = latent_shape(len(rgb), rgb.shape[1], rgb.shape[2], STRIDE)
         motion = np.zeros((t - 1, 2, h, w), np.int16)
-        for index in range(1, t):
-            before = self._block(rgb, index - 1)[:, :, -1]
-            found = search_motion(before, self._block(rgb, index))
-            motion[index - 1] = found[0].cpu().numpy()
+        for position in range(1, t):
+            frames, index = _side(rgb, anchor, position)
+            before = self._block(frames, index - 1)[:, :, -1]
+            found = search_motion(before, self._block(frames, index))
+            motion[position - 1] = found[0].cpu().numpy()
         return motion
+
+    def anchor(self, source: MotionSource) -> int:
+        """Return the latent frame of a group that is coded first."""
+        return source.anchor
 
     @torch.inference_mode()
     def encode(
@@ -106,7 +128,7 @@ class MotionStage:
         half_size: bool = False,
         improve: Improve | None = None,
     ) -> Reconstruction:
-        """Code a group in a closed loop.
+        """Code a group in a closed loop, from its anchor on.
 
         Args:
             source: from `prepare`.
@@ -120,7 +142,8 @@ class MotionStage:
         moving = self._moving(source, half_size=half_size)
 
         def symbols(t: int, state: MotionState) -> tuple[Tensor, Prediction | None]:
-            index, frames = self._quality(quality.of(t)), self._block(moving.rgb, t)
+            index = self._quality(quality.of(t))
+            frames = self._block(*_side(moving.rgb, source.anchor, t))
             prediction = None
             if t:
                 found = self._tensor(moving.motion[t - 1])
@@ -136,16 +159,25 @@ class MotionStage:
                 prediction = None  # perhaps not that of the decoder
             return self._tensor(received), prediction
 
-        return self._run(len(moving.motion) + 1, quality, symbols, shown=shown)
+        count = len(moving.motion) + 1
+        return self._run(count, source.anchor, quality, symbols, shown=shown)
 
     @torch.inference_mode()
-    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
-        """Rebuild a group from the symbols [c, h, w] of its latent frames."""
+    def decode(
+        self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality, anchor: int = 0
+    ) -> Reconstruction:
+        """Rebuild a group from the symbols [c, h, w] of its latent frames, in order of coding.
+
+        Args:
+            symbols: of the anchor, of those after it, of those before it from last to first.
+            quality: quality indices of the latent frames.
+            anchor: the latent frame that was coded first.
+        """
 
         def received(t: int, _: MotionState) -> tuple[Tensor, None]:
             return self._tensor(symbols[t]), None
 
-        return self._run(len(symbols), quality, received, shown=True)
+        return self._run(len(symbols), anchor, quality, received, shown=True)
 
     def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
         """Return the normalised latents [c, t, h, w] of a reconstruction."""
@@ -161,15 +193,17 @@ class MotionStage:
     def _run(
         self,
         count: int,
+        anchor: int,
         quality: GroupQuality,
         symbols: Callable[[int, MotionState], tuple[Tensor, Prediction | None]],
         *,
         shown: bool,
     ) -> Reconstruction:
-        state = MotionState()
+        state, turn = MotionState(), count - anchor
         pictures: list[NDArray[np.uint8]] = []
         features: list[Tensor] = []
         for t in range(count):
+            state = state.turned() if t == turn else state
             y, prediction = symbols(t, state)
             frames, feature, state = self._codec.synthesise(
                 y, state, self._quality(quality.of(t)), prediction, between=shown
@@ -177,11 +211,12 @@ class MotionStage:
             features.append(feature)
             if not shown:
                 continue
+            frames = frames if t < turn else frames.flip(2)
             pixels = ((frames[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
             pictures.append(pixels.permute(1, 2, 3, 0).cpu().numpy())
         return Reconstruction(
-            features=torch.stack(features, 2)[0].float().cpu().numpy(),
-            pictures=np.concatenate(pictures) if shown else None,
+            features=torch.stack(_in_time(features, turn), 2)[0].float().cpu().numpy(),
+            pictures=np.concatenate(_in_time(pictures, turn)) if shown else None,
         )
 
     def _block(self, rgb: NDArray[np.uint8], index: int) -> Tensor:
@@ -193,3 +228,20 @@ class MotionStage:
 
     def _tensor(self, symbols: NDArray[np.int16]) -> Tensor:
         return torch.from_numpy(symbols.astype(np.float32)).to(self._execution.device)[None]
+
+
+def _side(rgb: NDArray[np.uint8], anchor: int, position: int) -> tuple[NDArray[np.uint8], int]:
+    """Return frames from the anchor on, in the direction of coding, and a latent frame of them.
+
+    Args:
+        rgb: frames [T, H, W, 3] of a group.
+        anchor: the latent frame that is coded first.
+        position: of the latent frame in the order of coding.
+    """
+    start, turn = TEMPORAL_STRIDE * anchor, latent_shape(len(rgb), 1, 1, STRIDE)[0] - anchor
+    return (rgb[start:], position) if position < turn else (rgb[start::-1], position - turn + 1)
+
+
+def _in_time(made: list[T], turn: int) -> list[T]:
+    """Return what was made of latent frames, in the order of coding, in that of time."""
+    return made[: turn - 1 : -1] + made[:turn]

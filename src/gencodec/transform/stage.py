@@ -72,8 +72,19 @@ class Transform(Protocol):
                 alone.
         """
 
-    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
-        """Rebuild a group from its symbols."""
+    def anchor(self, source: Any) -> int:  # noqa: ANN401
+        """Return the latent frame of a group that is coded first."""
+
+    def decode(
+        self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality, anchor: int = 0
+    ) -> Reconstruction:
+        """Rebuild a group from its symbols, in the order in which they were coded.
+
+        Args:
+            symbols: [c, h, w] of each latent frame.
+            quality: quality indices of the latent frames.
+            anchor: the latent frame that was coded first; others than 0 of motion codecs alone.
+        """
 
     def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
         """Return the normalised latents [c, t, h, w] of a reconstruction."""
@@ -149,9 +160,18 @@ class LatentStage:
 
         return self._run(latents.shape[1:], quality, symbols)
 
+    def anchor(self, source: NDArray[np.float32]) -> int:
+        """Return the first latent frame, with which all groups begin here."""
+        del source
+        return 0
+
     @torch.inference_mode()
-    def decode(self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality) -> Reconstruction:
+    def decode(
+        self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality, anchor: int = 0
+    ) -> Reconstruction:
         """Rebuild the latents of a group from the symbols [c, h, w] of its latent frames."""
+        if anchor:
+            raise ValueError("a latent codec codes groups from their first latent frame on")
         shape = (len(symbols), *symbols[0].shape[1:])
         return self._run(shape, quality, lambda t, _state: self._tensor(symbols[t]))
 
