@@ -9,22 +9,12 @@ from gencodec.errors import UsageError
 TEMPORAL_STRIDE = 4
 ANCHOR_PAIRS = (-2, 13)  # of quality indices; what a group can say
 ANCHOR_PLACES = 63  # parts of a group in which its anchor's place is told
+MIDDLE = 31  # of them, before an anchor that no latent frame is far from
 
 
 def latent_shape(frames: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
     """Return (t, h, w) of the latents of a group of frames, padding included."""
     return 1 + -(-(frames - 1) // TEMPORAL_STRIDE), -(-height // stride), -(-width // stride)
-
-
-def anchor_place(anchor: int, latents: int) -> int:
-    """Return the place in a group of a latent frame, or of one near it: what a file says.
-
-    Args:
-        anchor: the latent frame that is coded first.
-        latents: in the group.
-    """
-    last = latents - 1
-    return (2 * anchor * ANCHOR_PLACES + last) // (2 * last) if last else 0
 
 
 def anchor_at(place: int, latents: int) -> int:

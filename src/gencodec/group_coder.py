@@ -21,7 +21,7 @@ from gencodec.container import (
     Header,
 )
 from gencodec.errors import FormatError, UnsupportedError
-from gencodec.geometry import anchor_at, anchor_place, group_quality, symbol_shape
+from gencodec.geometry import anchor_at, group_quality, symbol_shape
 from gencodec.packs.models import Models
 from gencodec.refine import level_of_error, noise_for
 from gencodec.symbols import GroupDecoder, GroupEncoder
@@ -97,7 +97,8 @@ class GroupCoder:
         pair = group_quality(index, offset, self._qualities)
         grid = symbol_shape((t, h, w), half_size=half_size)[1:]
         anchor = self._models.transform.anchor(source)
-        encoder = GroupEncoder(exact.prior, exact.tables, grid, turn=t - anchor)
+        turn = t - anchor_at(anchor, t)
+        encoder = GroupEncoder(exact.prior, exact.tables, grid, turn=turn)
         steps = self._steps(rung, half_size=half_size)
         descends = not plain and self.descends(rung, prefer_half=prefer_half)
         self._models.transform.encode(
@@ -114,7 +115,7 @@ class GroupCoder:
             steps=steps,
             start_level=_UNAIMED if steps else 0,
             flags=USES_NOISE * bool(steps and defaults.noise) + HALF_SIZE * half_size,
-            anchor=anchor_place(anchor, t),
+            anchor=anchor,
         )
         return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gencodec.geometry import GroupQuality
+from gencodec.geometry import GroupQuality, anchor_at
 from gencodec.symbols import GroupDecoder, GroupEncoder
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def code() -> Code:
 
     def run(models: Models, source: Any, quality: GroupQuality) -> Coded:  # noqa: ANN401
         exact, shape = models.exact, source.shape[-2:]
-        latents, anchor = source.shape[-3], models.transform.anchor(source)
+        latents = source.shape[-3]
+        anchor = anchor_at(models.transform.anchor(source), latents)
         turn = latents - anchor
         encoder = GroupEncoder(exact.prior, exact.tables, shape, turn=turn)
         symbols: list[NDArray[np.int16]] = []

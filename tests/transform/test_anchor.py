@@ -11,7 +11,7 @@ from tests import tiny
 
 from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
 from gencodec.errors import FormatError
-from gencodec.geometry import anchor_at, anchor_place, latent_shape
+from gencodec.geometry import MIDDLE, anchor_at, latent_shape
 from gencodec.group_coder import GroupCoder
 from gencodec.packs.models import Models
 
@@ -31,19 +31,18 @@ def record(coder: GroupCoder, frames: int, quality: int = 30) -> GroupRecord:
     )
 
 
-def test_every_latent_frame_of_64_has_a_place() -> None:
-    for latents in range(1, 65):
-        for anchor in range(latents):
-            assert anchor_at(anchor_place(anchor, latents), latents) == anchor
+def test_places_go_from_the_first_latent_frame_to_the_last() -> None:
+    for latents in (1, 2, 17, 64, 65, 1025):
+        found = [anchor_at(place, latents) for place in range(64)]
+        assert found == sorted(found)
+        assert (found[0], found[-1]) == (0, latents - 1)
+        assert latents > 64 or set(found) == set(range(latents))
 
 
-@pytest.mark.parametrize("latents", [65, 129, 1025])
-def test_in_a_longer_group_the_place_is_near(latents: int) -> None:
-    found = [anchor_at(anchor_place(anchor, latents), latents) for anchor in range(latents)]
-    assert found[0] == 0
-    assert found[-1] == latents - 1
-    assert max(abs(a - b) for a, b in enumerate(found)) <= -(-latents // 126)
-    assert all(anchor_at(place, latents) < latents for place in range(64))
+@pytest.mark.parametrize("latents", [1, 2, 3, 4, 5, 33, 64, 65, 66, 257, 1025])
+def test_from_the_middle_no_latent_frame_is_far(latents: int) -> None:
+    anchor = anchor_at(MIDDLE, latents)
+    assert max(anchor, latents - 1 - anchor) <= 0.51 * (latents - 1) + 0.5
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gencodec.blocks import block_of_frames
 from gencodec.execution import Execution, memory_errors
-from gencodec.geometry import TEMPORAL_STRIDE, GroupQuality, latent_shape
+from gencodec.geometry import MIDDLE, TEMPORAL_STRIDE, GroupQuality, anchor_at, latent_shape
 from gencodec.transform.motion import search_motion
 from gencodec.transform.motion_codec import (
     DEAD_ZONES,
@@ -50,12 +50,12 @@ class MotionSource:
 
     Attributes:
         rgb: the frames.
-        anchor: the latent frame that is coded first.
+        place: of the anchor, see `gencodec.geometry.anchor_at`.
         found: by whether the codec sees them at half their size.
     """
 
     rgb: NDArray[np.uint8]
-    anchor: int = 0
+    place: int = 0
     found: dict[bool, MovingFrames] = field(default_factory=dict)
 
     @property
@@ -63,6 +63,11 @@ class MotionSource:
         """Latent frames, rows and columns, at full size."""
         frames, height, width, _ = self.rgb.shape
         return latent_shape(frames, height, width, STRIDE)
+
+    @property
+    def anchor(self) -> int:
+        """The latent frame that is coded first."""
+        return anchor_at(self.place, self.shape[0])
 
     @property
     def nbytes(self) -> int:
@@ -92,8 +97,7 @@ class MotionStage:
 
         The anchor is the one in the middle, from which no frame is far.
         """
-        latents = latent_shape(len(rgb), 1, 1, STRIDE)[0]
-        return MotionSource(rgb=rgb, anchor=(latents - 1) // 2)
+        return MotionSource(rgb=rgb, place=MIDDLE)
 
     def _moving(self, source: MotionSource, *, half_size: bool) -> MovingFrames:
         """Return a group's frames as the codec sees them, and their motion, searched once."""
@@ -114,8 +118,8 @@ class MotionStage:
         return motion
 
     def anchor(self, source: MotionSource) -> int:
-        """Return the latent frame of a group that is coded first."""
-        return source.anchor
+        """Return the place of a group's anchor."""
+        return source.place
 
     @torch.inference_mode()
     def encode(

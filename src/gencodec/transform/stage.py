@@ -73,7 +73,7 @@ class Transform(Protocol):
         """
 
     def anchor(self, source: Any) -> int:  # noqa: ANN401
-        """Return the latent frame of a group that is coded first."""
+        """Return the place of a group's anchor, see `gencodec.geometry.anchor_at`."""
 
     def decode(
         self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality, anchor: int = 0
@@ -161,7 +161,7 @@ class LatentStage:
         return self._run(latents.shape[1:], quality, symbols)
 
     def anchor(self, source: NDArray[np.float32]) -> int:
-        """Return the first latent frame, with which all groups begin here."""
+        """Return the place of the first latent frame, with which all groups begin here."""
         del source
         return 0
 
