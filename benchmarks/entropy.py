@@ -73,7 +73,7 @@ def _code(models: Models, source: Source, quality: int) -> _Group:
         group.y.append(encoder.encode_frame(y, z, index))
         return group.y[-1]
 
-    models.transform.encode(
+    models.transform.encode(  # in the order of time, so that nothing turns
         source, group_quality(quality, 0, models.exact.prior.config.qualities), write
     )
     group.payload, group.digest = encoder.finish(), encoder.digest

@@ -20,14 +20,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from tests import tiny
 
 from gencodec.container import (
     CODER_GVC,
+    HALF_SIZE,
     META,
     GnvcVdBlock,
     GroupRecord,
@@ -43,13 +46,12 @@ from gencodec.decoding import Decoder
 from gencodec.encoding import Encoder
 from gencodec.execution import Execution
 from gencodec.frames import Frame, GroupLength, VideoInfo
-from gencodec.geometry import anchor_at, group_quality, latent_shape, symbol_shape
+from gencodec.geometry import latent_shape
 from gencodec.gvc import GvcSettings, Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.gvc_encoding import GvcEncoder
 from gencodec.packs.models import Models, load_models
 from gencodec.packs.prior import ExactPack
 from gencodec.rate import Target
-from gencodec.symbols import GroupDecoder
 
 FOLDER = Path(__file__).parents[1] / "formats" / "vectors" / "1"
 PACKS = {name: FOLDER / f"{name}-pack" for name in tiny.PACKS}
@@ -111,6 +113,7 @@ _MOTION: Mapping[str, _Case] = {
         9,
         {"half_below": 10, "half_shift": 20},
     ),
+    "motion-long": ({"width": 48, "height": 40, "frames": 22}, None, {}, 16, {"group_frames": 33}),
     "motion-single": ({"width": 1, "height": 1, "frames": 1}, None, {}, 50, {"noise": True}),
 }
 
@@ -138,6 +141,7 @@ def main() -> None:
     }
     files |= {f"valid/{name}.gnv": _steered(case, models["tiny"]) for name, case in _GVC.items()}
     files |= {f"unusual/{name}.gnv": data for name, data in _unusual(files).items()}
+    files |= {f"unusual/{name}.gnv": data for name, data in _anchored(models).items()}
     faults = {f"faulty/{name}.gnv": fault for name, fault in _faulty(files).items()}
     for name, data in (files | {name: fault[0] for name, fault in faults.items()}).items():
         (FOLDER / name).parent.mkdir(exist_ok=True)
@@ -167,7 +171,7 @@ def _encoded(case: _Case, models: Models) -> bytes:
     source = Pictures(tiny.clip(**drawn), ticks, **info)
     changed = replace(models, defaults=replace(models.defaults, **defaults))
     stream = io.BytesIO()
-    length = GroupLength(frames=models.defaults.group_frames)
+    length = GroupLength(frames=changed.defaults.group_frames)
     Encoder(source, changed, Target(quality=quality), length, None).run(stream)  # type: ignore[arg-type]
     return stream.getvalue()
 
@@ -185,6 +189,16 @@ def _steered(settings: GvcSettings, models: Models) -> bytes:
     )
     encoder.run(stream)
     return stream.getvalue()
+
+
+def _anchored(models: Mapping[str, Models]) -> dict[str, bytes]:
+    """Groups that begin at their first and at their last latent frame."""
+    case: _Case = ({"width": 48, "height": 32, "frames": 21}, None, {}, 20, {"group_frames": 21})
+    motion, found = models["tiny-motion"], {}
+    for name, place in (("first", 0), ("last", 63)):
+        with patch.object(motion.transform, "anchor_place", place):
+            found[f"motion-anchor-{name}"] = _encoded(case, motion)
+    return found
 
 
 # -- what a file holds -----------------------------------------------------------------------------
@@ -260,21 +274,9 @@ def _symbols(record: GroupRecord, header: Header, exact: ExactPack) -> str:
     """SHA-256 of z and y of every latent frame, int16 little-endian in C order."""
     block = GnvcVdBlock.from_bytes(record.coder_block)
     latents = latent_shape(record.frames, header.height, header.width, exact.stride)
-    frames, *shape = symbol_shape(latents, half_size=block.half_size)
-    quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
-    decoder = GroupDecoder(
-        exact.prior,
-        exact.tables,
-        (shape[0], shape[1]),
-        record.payload,
-        digest=record.digest,
-        turn=frames - anchor_at(block.anchor, frames),
-    )
     digest = hashlib.sha256()
-    for t in range(frames):
-        y, z = decoder.decode_frame(quality.of(t))
+    for y, z in exact.symbols(block, latents, record.payload, digest=record.digest):
         digest.update(z.astype("<i2").tobytes() + y.astype("<i2").tobytes())
-    decoder.finish()
     return digest.hexdigest()
 
 
@@ -314,6 +316,11 @@ def _unusual(valid: Mapping[str, bytes]) -> dict[str, bytes]:
             valid["valid/cut.gnv"], lambda h: replace(h, refine_tile=0, refine_window=0)
         ),
     }
+
+
+def _changed_block(record: GroupRecord, **changes: int) -> GroupRecord:
+    block = replace(GnvcVdBlock.from_bytes(record.coder_block), **changes)
+    return replace(record, coder_block=block.to_bytes())
 
 
 def _records(data: bytes) -> list[GroupRecord]:
@@ -378,6 +385,8 @@ def _faulty(files: Mapping[str, bytes]) -> dict[str, tuple[bytes, str, int]]:
         "wrong-quality": _rewritten(
             data, group=lambda r: replace(r, coder_block=GnvcVdBlock(quality=9).to_bytes())
         ),
+        "anchor-of-no-motion": _rewritten(data, group=partial(_changed_block, anchor_place=63)),
+        "half-of-no-motion": _rewritten(data, group=partial(_changed_block, flags=HALF_SIZE)),
         "wrong-size": _rewritten(data, lambda h: replace(h, width=80)),
     }  # fmt: skip
     cut = {"cut-in-header": data[:30], "cut-in-group": data[: second.offset - 7]}

@@ -31,7 +31,7 @@ from gencodec.container import GroupRecord, Reader
 from gencodec.decoding import Decoder
 from gencodec.errors import FormatError
 from gencodec.execution import Execution
-from gencodec.geometry import anchor_at, latent_shape
+from gencodec.geometry import latent_shape
 from gencodec.group_coder import GroupCoder
 from gencodec.latents import AutoencoderStage
 from gencodec.packs import read_manifest
@@ -86,7 +86,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Symbols:
             seen.append(frame)
             return frame
 
-    monkeypatch.setattr(group_coder, "GroupDecoder", Watched)
+    monkeypatch.setattr("gencodec.packs.prior.GroupDecoder", Watched)
     return seen
 
 
@@ -185,23 +185,15 @@ def test_float_results_do_not_reach_a_symbol(
 def test_the_exact_part_alone_decodes_the_same(case: Case, watched: Symbols) -> None:
     """As `verify` does, without torch and in any order of the groups."""
     decoded(case.data, case.models)
+    expected = fingerprint(watched)
     exact = load_exact(case.folder)
     alone: dict[int, Symbols] = {}
     for record in reversed(records(case.data)):
         shape = latent_shape(record.frames, 48, 64, exact.stride)
         block = group_coder.read_block(record)
-        decoder = GroupDecoder(
-            exact.prior,
-            exact.tables,
-            shape[1:],
-            record.payload,
-            digest=record.digest,
-            turn=shape[0] - anchor_at(block.anchor, shape[0]),
-        )
-        alone[record.number] = [decoder.decode_frame(block.quality) for _ in range(shape[0])]
-        decoder.finish()
+        alone[record.number] = exact.symbols(block, shape, record.payload, digest=record.digest)
     joined = [frame for number in sorted(alone) for frame in alone[number]]
-    assert fingerprint(joined) == fingerprint(watched)
+    assert fingerprint(joined) == expected
 
 
 def test_another_prior_is_noticed_not_shown(
@@ -216,16 +208,16 @@ def test_another_prior_is_noticed_not_shown(
 
 _DECODE = """
 import hashlib, sys
-from gencodec import group_coder
 from gencodec.decoding import Decoder
 from gencodec.execution import Execution
+from gencodec.packs import prior
 digest = hashlib.sha256()
-class Watched(group_coder.GroupDecoder):
+class Watched(prior.GroupDecoder):
     def decode_frame(self, quality):
         y, z = super().decode_frame(quality)
         digest.update(z.astype("<i2").tobytes() + y.astype("<i2").tobytes())
         return y, z
-group_coder.GroupDecoder = Watched
+prior.GroupDecoder = Watched
 with open(sys.argv[1], "rb") as stream:
     decoder = Decoder(stream, Execution.choose("cpu", threads=int(sys.argv[2])))
     frames = list(decoder.frames(decoder.records(None, None)))

@@ -23,14 +23,12 @@ from gencodec.descent import SMALLEST, PictureDescent
 from gencodec.effort import EFFORTS, USUAL_EFFORT, with_effort
 from gencodec.errors import UsageError
 from gencodec.execution import Execution
-from gencodec.geometry import anchor_at, group_quality, symbol_shape
 from gencodec.group_coder import CodedGroup, GroupCoder, read_block
 from gencodec.packs.defaults import Defaults
 from gencodec.packs.models import Models, load_models
 from gencodec.packs.prior import load_exact
 from gencodec.progress import Progress
 from gencodec.rate import PipeController
-from gencodec.symbols import GroupDecoder
 from gencodec.trial import SizeTrial
 
 WIDTH, HEIGHT, FRAMES, GOP = 96, 64, 10, 5  # the judge sees no pictures of 64x48
@@ -96,17 +94,8 @@ def symbols(record: GroupRecord, pack: Path) -> list[NDArray[np.int16]]:
     """Return the symbols [c, h, w] of a group's latent frames."""
     exact, block = load_exact(pack), read_block(record)
     latents = 1 + (record.frames - 1) // 4, HEIGHT // 16, WIDTH // 16
-    count, height, width = symbol_shape(latents, half_size=block.half_size)
-    quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
-    decoder = GroupDecoder(
-        exact.prior,
-        exact.tables,
-        (height, width),
-        record.payload,
-        digest=record.digest,
-        turn=count - anchor_at(block.anchor, count),
-    )
-    return [decoder.decode_frame(quality.of(t))[0] for t in range(count)]
+    found = exact.symbols(block, latents, record.payload, digest=record.digest)
+    return [y for y, _ in found]
 
 
 def test_an_encode_in_inference_mode_is_like_any_other(clip: Path, judged_folder: Path) -> None:

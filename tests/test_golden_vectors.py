@@ -126,3 +126,4 @@ def test_the_vectors_cover_what_the_format_offers() -> None:
     assert any(header["width"] % 2 and header["height"] % 2 for header in headers)
     assert any(header["start_tick"] < 0 for header in headers)
     assert any(group["block"]["anchor_offset"] for group in groups)
+    assert {group["block"]["anchor_place"] for group in groups} >= {0, 31, 63}

@@ -20,7 +20,7 @@ def block_of_frames(
     Padded to whole blocks: the last frame is repeated in time, edges in space.
 
     Args:
-        rgb: frames of the group [T, H, W, 3].
+        rgb: frames [T, H, W, 3] of the group, or from an anchor on in the direction of coding.
         index: of the latent frame.
         stride: pixels a side of a block.
         execution: names the device.

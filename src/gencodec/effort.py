@@ -2,7 +2,7 @@
 
     0   chooses the size of pictures by the rate alone
     1   tries both sizes where either may show more
-    2   descends on first pictures that are not refined, where the pack has a judge
+    2   descends on anchors that are not refined, where the pack has a judge
     3   descends further, and tries how groups are refined
 
 No level changes what a decoder has to do, but for the steps of refinement it is told.

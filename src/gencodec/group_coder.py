@@ -20,11 +20,11 @@ from gencodec.container import (
     GroupRecord,
     Header,
 )
-from gencodec.errors import FormatError, UnsupportedError
+from gencodec.errors import UnsupportedError
 from gencodec.geometry import anchor_at, group_quality, symbol_shape
 from gencodec.packs.models import Models
 from gencodec.refine import level_of_error, noise_for
-from gencodec.symbols import GroupDecoder, GroupEncoder
+from gencodec.symbols import GroupEncoder
 from gencodec.tiles import TilePlan
 from gencodec.transform import Reconstruction, Source, enlarged
 
@@ -96,9 +96,9 @@ class GroupCoder:
         index, half_size = self.place(rung, prefer_half=prefer_half)
         pair = group_quality(index, offset, self._qualities)
         grid = symbol_shape((t, h, w), half_size=half_size)[1:]
-        anchor = self._models.transform.anchor(source)
-        turn = t - anchor_at(anchor, t)
-        encoder = GroupEncoder(exact.prior, exact.tables, grid, turn=turn)
+        place = self._models.transform.anchor_place
+        anchor = anchor_at(place, t)
+        encoder = GroupEncoder(exact.prior, exact.tables, grid, turn=t - anchor if anchor else None)
         steps = self._steps(rung, half_size=half_size)
         descends = not plain and self.descends(rung, prefer_half=prefer_half)
         self._models.transform.encode(
@@ -107,6 +107,7 @@ class GroupCoder:
             encoder.encode_frame,
             shown=False,
             half_size=half_size,
+            anchor=anchor,
             improve=self._improve if descends else None,
         )
         block = GnvcVdBlock(
@@ -115,7 +116,7 @@ class GroupCoder:
             steps=steps,
             start_level=_UNAIMED if steps else 0,
             flags=USES_NOISE * bool(steps and defaults.noise) + HALF_SIZE * half_size,
-            anchor=anchor,
+            anchor_place=place if anchor else 0,
         )
         return CodedGroup(block=block, payload=encoder.finish(), digest=encoder.digest)
 
@@ -178,30 +179,13 @@ class GroupCoder:
             FormatError: the payload does not decode to the stored digest, or the pack cannot code
                 a group in this way.
         """
-        block = read_block(record)
-        pair = group_quality(block.quality, block.anchor_offset, self._qualities)
-        models, grid = self._models, symbol_shape(shape, half_size=block.half_size)[1:]
-        anchor = anchor_at(block.anchor, shape[0])
-        if (anchor or block.half_size) and not models.exact.prior.config.motion:
-            raise FormatError(
-                f"group {record.number} is coded as only packs with a motion codec can, and its "
-                "pack has none",
-                offset=record.offset,
-            )
-        decoder = GroupDecoder(
-            models.exact.prior,
-            models.exact.tables,
-            grid,
-            record.payload,
-            digest=record.digest,
-            turn=shape[0] - anchor,
+        block, models = read_block(record), self._models
+        found = models.exact.symbols(
+            block, shape, record.payload, digest=record.digest, damaged=record.damaged
         )
-        symbols = [decoder.decode_frame(pair.of(t))[0] for t in range(shape[0])]
-        if (
-            not record.damaged
-        ):  # else they are not what was written, and were asked for all the same
-            decoder.finish()  # before anything is made of the symbols
-        coded = models.transform.decode(symbols, pair, anchor)
+        pair = group_quality(block.quality, block.anchor_offset, self._qualities)
+        anchor = anchor_at(block.anchor_place, shape[0])
+        coded = models.transform.decode([y for y, _ in found], pair, anchor)
         return enlarged(coded, shape[1:]) if block.half_size else coded
 
     def refinement_steps(self, record: GroupRecord, wanted: int | None) -> int:

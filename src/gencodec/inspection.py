@@ -291,11 +291,12 @@ def _settings(record: GroupRecord) -> dict[str, Any]:
     block = GnvcVdBlock.from_bytes(record.coder_block, offset=record.offset)
     quality = group_quality(block.quality, block.anchor_offset, _QUALITIES)
     latents = latent_shape(record.frames, 1, 1, 1)[0]
+    anchor = TEMPORAL_STRIDE * anchor_at(block.anchor_place, latents)
     return {
         "half_size": block.half_size,
         "quality": block.quality,
         "anchor_quality": quality.anchor,
-        "anchor_frame": TEMPORAL_STRIDE * anchor_at(block.anchor, latents),
+        "anchor_frame": min(anchor, record.frames - 1),
         "steps": block.steps,
         "start_level": block.start_level / 1000 if block.steps else None,
     }

@@ -19,14 +19,13 @@ from gencodec.container import (
     named_groups,
 )
 from gencodec.errors import FormatError, LimitError, TruncatedError, UnsupportedError
-from gencodec.geometry import anchor_at, group_quality, latent_shape, symbol_shape
+from gencodec.geometry import latent_shape
 from gencodec.gvc import Schedule, latent_frames, parse_payload, read_gvc_block
 from gencodec.input import open_stream
 from gencodec.inspection import stream_size
 from gencodec.packs import find_pack, read_manifest
 from gencodec.packs.prior import ExactPack, load_exact
 from gencodec.progress import Progress, Report
-from gencodec.symbols import GroupDecoder
 
 _LISTED_GROUPS = 1 << 16
 
@@ -173,21 +172,9 @@ class _SymbolChecker:
         block: GnvcVdBlock,
     ) -> int:
         """Decode a payload with its digest, made by `gnvc-vd`, and return its number of symbols."""
-        exact = self._exact(pack.hex())
+        exact, (payload, digest) = self._exact(pack.hex()), coded
         latents = latent_shape(frames, header.height, header.width, exact.stride)
-        count, *shape = symbol_shape(latents, half_size=block.half_size)
-        quality = group_quality(block.quality, block.anchor_offset, exact.prior.config.qualities)
-        payload, digest = coded
-        decoder = GroupDecoder(
-            exact.prior,
-            exact.tables,
-            (shape[0], shape[1]),
-            payload,
-            digest=digest,
-            turn=count - anchor_at(block.anchor, count),
-        )
-        found = [decoder.decode_frame(quality.of(t)) for t in range(count)]
-        decoder.finish()
+        found = exact.symbols(block, latents, payload, digest=digest)
         return sum(y.size + z.size for y, z in found)
 
     def _stride(self, sha256: str) -> int:

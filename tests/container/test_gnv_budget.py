@@ -12,7 +12,9 @@ import pytest
 from gencodec.container import GnvcVdBlock, GroupRecord, Header, Pack, Totals, Writer
 
 FILE_BYTES, GROUP_BYTES, FRAME_BYTES = 200, 32, 2
-BLOCK = GnvcVdBlock(quality=20, anchor_offset=8, steps=2, start_level=350).to_bytes()
+BLOCK = GnvcVdBlock(
+    quality=20, anchor_offset=8, steps=2, start_level=350, anchor_place=31
+).to_bytes()
 
 
 class Sink:

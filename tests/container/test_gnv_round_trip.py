@@ -256,14 +256,20 @@ def test_a_full_disk_is_an_output_error_and_a_closed_pipe_is_itself(
     steps=st.integers(0, 15),
     level=st.integers(1, 1000),
     flags=st.integers(0, 3),
+    place=st.integers(0, 63),
 )
-def test_the_coder_block_of_gnvc_vd_takes_three_bytes_and_one_for_flags(
-    quality: int, anchor: int, steps: int, level: int, flags: int
+def test_the_coder_block_of_gnvc_vd_takes_three_bytes_and_one_for_flags_and_place(
+    quality: int, anchor: int, steps: int, level: int, flags: int, place: int
 ) -> None:
     block = GnvcVdBlock(
-        quality=quality, anchor_offset=anchor, steps=steps, start_level=level, flags=flags
+        quality=quality,
+        anchor_offset=anchor,
+        steps=steps,
+        start_level=level,
+        flags=flags,
+        anchor_place=place,
     )
-    assert len(block.to_bytes()) == (4 if flags else 3)
+    assert len(block.to_bytes()) == (4 if flags or place else 3)
     assert GnvcVdBlock.from_bytes(block.to_bytes()) == block
 
 

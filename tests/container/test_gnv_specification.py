@@ -259,7 +259,7 @@ class Plain:
         found["needs"] = [self.var() for _ in range(self.var())] if shape & 2 else []
         size, found["digest"] = self.var(), self.u(4)
         block = int.from_bytes(self.take(shape >> 4), "little")
-        found["quality"], found["anchor"] = block & 63, (block >> 6 & 15) - 4
+        found["quality"], found["anchor_offset"] = block & 63, (block >> 6 & 15) - 2
         found["steps"], found["level"] = block >> 10 & 15, block >> 14 & 1023
         self.checked(start)
         found["payload"] = self.take(size)
@@ -280,7 +280,7 @@ def test_a_reader_written_from_the_text_decodes_the_worked_example() -> None:
         "group_frames": 5,
     }
     assert plain.unit() == (b"mETa", b"\xa1\x65title\x63cat")
-    usual = {"anchor": 6, "steps": 2, "level": 350}
+    usual = {"anchor_offset": 8, "steps": 2, "level": 350}
     assert plain.group(5) == usual | {
         "cut": True,
         "number": 0,

@@ -60,8 +60,7 @@ def test_training_sees_the_symbols_that_the_encoder_writes(
         written.append(y)
         return y.astype(np.int16)
 
-    source = replace(stage.prepare(rgb), place=0)  # training codes in the order of time
-    coded: Any = stage.encode(source, GroupQuality(anchor=40, inter=25), write)
+    coded: Any = stage.encode(stage.prepare(rgb), GroupQuality(anchor=40, inter=25), write)
     indices = torch.tensor([40]), torch.tensor([25])
     steps = list(training.coding.coded_steps(stage._codec, None, tensor(rgb), *indices))
     assert [step.kind for step in steps] == [0, INTER, INTER]

@@ -38,7 +38,7 @@ def code() -> Code:
     def run(models: Models, source: Any, quality: GroupQuality) -> Coded:  # noqa: ANN401
         exact, shape = models.exact, source.shape[-2:]
         latents = source.shape[-3]
-        anchor = anchor_at(models.transform.anchor(source), latents)
+        anchor = anchor_at(models.transform.anchor_place, latents)
         turn = latents - anchor
         encoder = GroupEncoder(exact.prior, exact.tables, shape, turn=turn)
         symbols: list[NDArray[np.int16]] = []
@@ -47,7 +47,7 @@ def code() -> Code:
             symbols.append(encoder.encode_frame(y, z, index))
             return symbols[-1]
 
-        result = models.transform.encode(source, quality, write)
+        result = models.transform.encode(source, quality, write, anchor=anchor)
         payload = encoder.finish()
         decoder = GroupDecoder(
             exact.prior, exact.tables, shape, payload, digest=encoder.digest, turn=turn

@@ -51,7 +51,7 @@ def test_from_the_middle_no_latent_frame_is_far(latents: int) -> None:
 def test_flags_and_anchor_share_a_byte_that_may_be_left_out(
     flags: int, anchor: int, size: int
 ) -> None:
-    block = GnvcVdBlock(quality=7, flags=flags, anchor=anchor)
+    block = GnvcVdBlock(quality=7, flags=flags, anchor_place=anchor)
     assert len(block.to_bytes()) == size
     assert GnvcVdBlock.from_bytes(block.to_bytes()) == block
 
@@ -64,15 +64,16 @@ def test_a_motion_codec_begins_in_the_middle(
     coded = record(coder, frames)
     shape = latent_shape(frames, 32, 48, 16)
     block = GnvcVdBlock.from_bytes(coded.coder_block)
-    assert anchor_at(block.anchor, shape[0]) == anchor
+    assert anchor_at(block.anchor_place, shape[0]) == anchor
+    assert len(coded.coder_block) == (4 if anchor else 3)
     assert coder.decode(coded, shape).pictures is not None
 
 
 def test_a_latent_codec_begins_at_the_first(tiny_models: Models) -> None:
-    assert GnvcVdBlock.from_bytes(record(GroupCoder(tiny_models), 9).coder_block).anchor == 0
+    assert GnvcVdBlock.from_bytes(record(GroupCoder(tiny_models), 9).coder_block).anchor_place == 0
 
 
-@pytest.mark.parametrize("change", [{"anchor": 63}, {"flags": 2}])
+@pytest.mark.parametrize("change", [{"anchor_place": 63}, {"flags": 2}])
 def test_what_only_motion_codecs_can_is_refused_of_others(
     tiny_models: Models, change: dict[str, int]
 ) -> None:
@@ -86,6 +87,6 @@ def test_what_only_motion_codecs_can_is_refused_of_others(
 def test_another_anchor_than_the_one_coded_is_noticed(motion_models: Models) -> None:
     coder = GroupCoder(motion_models)
     coded = record(coder, 17)
-    block = replace(GnvcVdBlock.from_bytes(coded.coder_block), anchor=0)
+    block = replace(GnvcVdBlock.from_bytes(coded.coder_block), anchor_place=0)
     with pytest.raises(FormatError):
         coder.decode(replace(coded, coder_block=block.to_bytes()), latent_shape(17, 32, 48, 16))

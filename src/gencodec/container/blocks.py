@@ -67,12 +67,12 @@ class GnvcVdBlock(CoderBlock):
     flags: int = wire(
         "b2", 0, USES_NOISE | HALF_SIZE, "mask", "1 noise, 2 half size", default=0, tail=True
     )
-    anchor: int = wire(
+    anchor_place: int = wire(
         "b6",
         0,
         ANCHOR_PLACES,
         "1/63",
-        "of the way through the group: the latent frame that is coded first",
+        "of the way through the group, to the latent frame that is coded first",
         default=0,
         tail=True,
     )

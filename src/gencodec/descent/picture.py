@@ -1,4 +1,4 @@
-"""Gradient descent on a first picture's coefficients: bytes go where they are seen.
+"""Gradient descent on an anchor's coefficients: bytes go where they are seen.
 
     coefficients y  ->  rounded  ->  bits by the prior, picture by the codec  ->  judge  ->  dy
 
@@ -53,7 +53,7 @@ class _Expected:
 
 
 class PictureDescent:
-    """Improves what is coded of first pictures.
+    """Improves what is coded of anchors.
 
     Args:
         codec: of the pack.

@@ -1,6 +1,6 @@
 """Frames to groups: at most so many frames each, and a new one where the scene changes. Pure.
 
-Where much moves, what a group's first frame shows is soon worth little: groups are shorter there.
+Where much moves, what a group's anchor shows is soon worth little: groups are shorter there.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Defaults:
         noise: whether refinement starts from noise mixed into the latents.
         search_refinement: decode each group with and without refinement, at several start levels
             and with up to `steps` steps, and send what is nearest to the source.
-        picture_steps: steps of descent on each first picture that is not refined, by packs with a
+        picture_steps: steps of descent on each anchor that is not refined, by packs with a
             judge; `gencodec.effort` sets it.
         tile_frames, tile_size, tile_overlap: windows of the transformer, in latents; 0 is whole.
         vae_tile, vae_overlap: tiles of the autoencoder, in latents; 0 is whole.

@@ -193,6 +193,8 @@ def _check_fit(manifest: Manifest, networks: Mapping[str, Any], exact: ExactPack
         f"{name} of transform and prior": (getattr(transform, name), getattr(prior, name))
         for name in ("channels", "hyper_channels", "hyper_stride", "qualities")
     }
+    kinds = (not isinstance(transform, TransformConfig), prior.motion)
+    sizes["motion of transform and prior"] = kinds
     autoencoder = networks[AUTOENCODER]
     linear = None if autoencoder.linear is None else autoencoder.linear.stride
     if linear is not None:

@@ -48,13 +48,14 @@ class _Group:
         self._prior, self._tables, self._state = prior, tables, prior.start(shape)
         self._motion = MotionModel(tables.motion, shape) if prior.config.motion else None
         self._frames, self._turn = 0, turn
-        self._after_first = self._state.memory()
+        self._after_first: NDArray[np.float64] | None = None
         self.digest = 0
 
     def _begin(self) -> int:
         """Return the kind of the next latent frame; at the turn it follows the first one."""
-        if self._frames == self._turn:
+        if self._after_first is not None and self._frames == self._turn:
             self._state.recall(self._after_first)
+            self._after_first = None
             if self._motion is not None:
                 self._motion.forget()
         return min(self._frames, 1)
@@ -62,7 +63,7 @@ class _Group:
     def _end(self, y: Integers, z: Integers) -> None:
         """Close a latent frame of these symbols."""
         self._state.end_frame()
-        if not self._frames:
+        if not self._frames and self._turn is not None:
             self._after_first = self._state.memory()
         self._frames += 1
         self.digest = _extend_digest(self.digest, z, y)

@@ -46,7 +46,7 @@ class PriorConfig:
     qualities: int = 64  # number of quality indices, 1 .. 256
     scales: int = 64  # scale indices; 0 means "skip", 2 .. 256
     fractions: int = 4  # means are multiples of 1 / fractions, a power of two, 1 .. 16
-    motion: bool = False  # channels 0, 1 and the last of frames after the first are motion
+    motion: bool = False  # channels 0, 1 and the last of frames but the anchor are motion
 
     def __post_init__(self) -> None:
         """Check every size.

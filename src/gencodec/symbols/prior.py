@@ -19,7 +19,7 @@ Fixed point (a number x is stored as the integer round(x * 2**bits)):
 Convolutions are cross-correlations with zero padding, as in torch `conv2d(padding=1)`:
 out[n, i, j] = sum over c, u, v of weight[n, c, u, v] * in[c, i + u - 1, j + v - 1].
 
-Per latent frame (k = 0 for the first of a group, 1 for the others; q its quality index):
+Per latent frame (k = 0 for the first that is coded, 1 for the others; q its quality index):
 
     U  = nearest upsampling by `hyper_stride` of clip(z, -15, 15) * 256, cropped to h x w
     A  = act(trunk0.weight[k] * [S; U] + trunk0.bias[k, q])       S: state, zero before frame 0
@@ -150,7 +150,8 @@ class Prior:
     ) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
         """Return the scale and mean [t, C, h, w] for a whole group of given symbols.
 
-        The symbols are taken as they are: skipped ones are not forced to their mean.
+        The symbols are taken as they are: skipped ones are not forced to their mean. None of the
+        frames is a turn.
 
         Args:
             y: symbols [t, C, h, w].

@@ -7,7 +7,7 @@ another in one array.
     tables.frequencies  uint32 [sum of (2 R + 2)]    table (s - 1) * F + f for scale s, fraction f
     tables.radii        uint16 [scales - 1]          R of the F tables of scale 1, 2, ...
     hyper.frequencies   uint32 [sum of (2 R + 2)]    table kind * hyper_channels + channel
-    hyper.radii         uint16 [2, hyper_channels]   R; kind 0 first latent frame, 1 others
+    hyper.radii         uint16 [2, hyper_channels]   R; kind 0 the anchor, 1 others
 
 A pack with motion fields has, besides, what their bits start from:
 

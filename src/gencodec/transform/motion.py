@@ -35,8 +35,8 @@ def predict(last: Tensor, first: Tensor, motion: Tensor) -> Tensor:
 
     Args:
         last: the key picture before.
-        first: the first picture of the group.
-        motion: vectors, and 1 where the first picture is meant, else 0 [b, 3, h, w].
+        first: the picture of the group's anchor.
+        motion: vectors, and 1 where the anchor is meant, else 0 [b, 3, h, w].
 
     Source: overlapped block motion compensation, Orchard and Sullivan, 1994 (H.263, annex F);
     long-term reference pictures of H.264; interpolation of H.265, 8.5.3.3.3.

@@ -7,13 +7,13 @@
                   the three between: both key pictures moved to them, and blended
 
 The anchor lies within its group: frames after it are coded in order, those before it backwards,
-both from it on, so that none is far from it. "Before" and "first" below mean this order.
+both from it on, so that none is far from it. "Before" below means towards the anchor.
 
 The loop keeps key pictures, not latents: a block transform alone cannot follow a moving edge, while
 moving the picture before by one vector a block predicts 4 to 9 dB better than leaving it where it
 was. A and its synthesis are the picture transform's: what it knows of pictures holds for what is
 new in one, too; a linear transform of the error in pixels needs up to twice the bits to look alike.
-What was covered for a while comes back from the first picture. Frames between cost nothing but
+What was covered for a while comes back from the anchor. Frames between cost nothing but
 motion, and depend on no others. A network cleans the key pictures in the loop; it is gated by
 motion and residual, so what is still stays exactly still, at no cost. All symbols lie on the latent
 grid: the two channels of vectors come first, that of their references last, and the prior sees them
@@ -49,7 +49,7 @@ class MotionState:
 
     Attributes:
         picture: the last key picture [b, 3, H, W]; None before the anchor.
-        first: the first picture of the group [b, 3, H, W].
+        first: the anchor's picture [b, 3, H, W].
         motion: the last motion field [b, 3, h, w]; None before the first.
     """
 
@@ -137,7 +137,7 @@ class MotionCodec(nn.Module):
             quality: quality index [b].
         """
         if state.picture is None or state.first is None:
-            raise ValueError("the first frame has no motion")
+            raise ValueError("the anchor has no motion")
         worth = _MOTION_WORTH * self.worth(quality, INTER)
         references = torch.stack([state.picture, state.first], 1)
         return choose_vectors(references, frames, found, state.motion, state.typical(found), worth)
@@ -145,7 +145,7 @@ class MotionCodec(nn.Module):
     def predict(self, motion: Tensor, state: MotionState, quality: Tensor) -> Prediction:
         """Predict the next key picture, of quality indices [b], by a motion field [b, 3, h, w]."""
         if state.picture is None or state.first is None:
-            raise ValueError("the first frame is not predicted")
+            raise ValueError("the anchor is not predicted")
         picture = predict(state.picture, state.first, motion)
         # Detached: gradients through it take long and are of little use.
         coefficients = self._residual_analysis(picture.detach(), quality)
@@ -161,7 +161,7 @@ class MotionCodec(nn.Module):
 
         Args:
             frames: [b, 3, 1 or 4, H, W] in -1..1, H and W multiples of 16.
-            prediction: of four frames; None for the first frame.
+            prediction: of four frames; None for the anchor.
             state: before these frames.
             quality: quality index [b].
         """
@@ -246,8 +246,8 @@ class MotionCodec(nn.Module):
         Args:
             before: key picture [b, 3, H, W].
             after: the next one.
-            motion: field of the later one [b, 3, h, w]; what comes from the first picture of the
-                group stays where it is.
+            motion: field of the later one [b, 3, h, w]; what comes from the anchor stays
+                where it is.
             gate: 0 where nothing moved or was coded [b, 1, H, W].
             quality: quality index [b].
         """

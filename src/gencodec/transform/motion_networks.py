@@ -29,9 +29,9 @@ class MotionCodecConfig:
         hyper_stride: latent positions a side behind one hyper position.
         qualities: number of quality indices; larger is better and costs more bits.
         nodes: quality indices with parameters of their own; the others are interpolated.
-        worth: squared error (pixels in -1..1, summed) that one bit of the first frame is worth, at
+        worth: squared error (pixels in -1..1, summed) that one bit of the anchor is worth, at
             the worst and at the best quality.
-        inter_worth: the same of the frames after it.
+        inter_worth: the same of the other frames.
     """
 
     channels: int = 96

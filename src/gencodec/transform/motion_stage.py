@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gencodec.blocks import block_of_frames
 from gencodec.execution import Execution, memory_errors
-from gencodec.geometry import MIDDLE, TEMPORAL_STRIDE, GroupQuality, anchor_at, latent_shape
+from gencodec.geometry import MIDDLE, TEMPORAL_STRIDE, GroupQuality, latent_shape
 from gencodec.transform.motion import search_motion
 from gencodec.transform.motion_codec import (
     DEAD_ZONES,
@@ -50,24 +50,17 @@ class MotionSource:
 
     Attributes:
         rgb: the frames.
-        place: of the anchor, see `gencodec.geometry.anchor_at`.
-        found: by whether the codec sees them at half their size.
+        found: by anchor, and by whether the codec sees them at half their size.
     """
 
     rgb: NDArray[np.uint8]
-    place: int = 0
-    found: dict[bool, MovingFrames] = field(default_factory=dict)
+    found: dict[tuple[int, bool], MovingFrames] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Latent frames, rows and columns, at full size."""
         frames, height, width, _ = self.rgb.shape
         return latent_shape(frames, height, width, STRIDE)
-
-    @property
-    def anchor(self) -> int:
-        """The latent frame that is coded first."""
-        return anchor_at(self.place, self.shape[0])
 
     @property
     def nbytes(self) -> int:
@@ -86,6 +79,8 @@ class MotionStage:
         analyse: maps frames [T, H, W, 3] to normalised latents [c, t, h, w].
     """
 
+    anchor_place = MIDDLE
+
     def __init__(self, codec: MotionCodec, execution: Execution, analyse: Analyse) -> None:
         self.config = codec.config
         self._analyse = analyse
@@ -93,18 +88,16 @@ class MotionStage:
         self._execution = execution
 
     def prepare(self, rgb: NDArray[np.uint8]) -> MotionSource:
-        """Take a group's frames [T, H, W, 3]; their motion is searched when it is wanted.
+        """Take a group's frames [T, H, W, 3]; their motion is searched when it is wanted."""
+        return MotionSource(rgb=rgb)
 
-        The anchor is the one in the middle, from which no frame is far.
-        """
-        return MotionSource(rgb=rgb, place=MIDDLE)
-
-    def _moving(self, source: MotionSource, *, half_size: bool) -> MovingFrames:
+    def _moving(self, source: MotionSource, anchor: int, *, half_size: bool) -> MovingFrames:
         """Return a group's frames as the codec sees them, and their motion, searched once."""
-        if half_size not in source.found:
+        if (anchor, half_size) not in source.found:
             rgb = halved(source.rgb) if half_size else source.rgb
-            source.found[half_size] = MovingFrames(rgb=rgb, motion=self._search(rgb, source.anchor))
-        return source.found[half_size]
+            motion = self._search(rgb, anchor)
+            source.found[anchor, half_size] = MovingFrames(rgb=rgb, motion=motion)
+        return source.found[anchor, half_size]
 
     @memory_errors()
     def _search(self, rgb: NDArray[np.uint8], anchor: int) -> NDArray[np.int16]:
@@ -117,12 +110,8 @@ class MotionStage:
             motion[position - 1] = found[0].cpu().numpy()
         return motion
 
-    def anchor(self, source: MotionSource) -> int:
-        """Return the place of a group's anchor."""
-        return source.place
-
     @torch.inference_mode()
-    def encode(
+    def encode(  # noqa: PLR0913
         self,
         source: MotionSource,
         quality: GroupQuality,
@@ -130,9 +119,10 @@ class MotionStage:
         *,
         shown: bool = True,
         half_size: bool = False,
+        anchor: int = 0,
         improve: Improve | None = None,
     ) -> Reconstruction:
-        """Code a group in a closed loop, from its anchor on.
+        """Code a group in a closed loop, from its anchor on in both directions.
 
         Args:
             source: from `prepare`.
@@ -141,13 +131,14 @@ class MotionStage:
                 and the quality index; returns the symbols as the decoder will see them.
             shown: make pictures, too; a closed loop needs a quarter of them.
             half_size: code the frames at half their width and height; so is what comes back.
-            improve: makes better coefficients of the first picture; see `Transform.encode`.
+            anchor: the latent frame to begin with; its four frames must not all be padding.
+            improve: makes better coefficients of the anchor; see `Transform.encode`.
         """
-        moving = self._moving(source, half_size=half_size)
+        moving = self._moving(source, anchor, half_size=half_size)
 
         def symbols(t: int, state: MotionState) -> tuple[Tensor, Prediction | None]:
             index = self._quality(quality.of(t))
-            frames = self._block(*_side(moving.rgb, source.anchor, t))
+            frames = self._block(*_side(moving.rgb, anchor, t))
             prediction = None
             if t:
                 found = self._tensor(moving.motion[t - 1])
@@ -164,7 +155,7 @@ class MotionStage:
             return self._tensor(received), prediction
 
         count = len(moving.motion) + 1
-        return self._run(count, source.anchor, quality, symbols, shown=shown)
+        return self._run(count, anchor, quality, symbols, shown=shown)
 
     @torch.inference_mode()
     def decode(

@@ -1,4 +1,4 @@
-"""The picture transform: the first frame of a group <-> symbols, alone.
+"""The picture transform: the anchor of a group <-> symbols, alone.
 
     picture [b, 3, H, W]  ->  coefficients [b, c, H/16, W/16]  ->  picture
 

@@ -44,11 +44,13 @@ class Transform(Protocol):
     """What `LatentStage` and `MotionStage` have in common."""
 
     config: Any
+    anchor_place: int
+    """Where in a group the codec begins, see `gencodec.geometry.anchor_at`."""
 
     def prepare(self, rgb: NDArray[np.uint8]) -> Source:
         """Do once for frames [T, H, W, 3] what does not depend on the quality."""
 
-    def encode(
+    def encode(  # noqa: PLR0913
         self,
         source: Any,  # noqa: ANN401
         quality: GroupQuality,
@@ -56,6 +58,7 @@ class Transform(Protocol):
         *,
         shown: bool = True,
         half_size: bool = False,
+        anchor: int = 0,
         improve: Improve | None = None,
     ) -> Reconstruction:
         """Code what `prepare` returned.
@@ -67,13 +70,11 @@ class Transform(Protocol):
             shown: the latents or pictures of the result are used.
             half_size: code frames at half their width and height, and return them so; of motion
                 codecs alone.
-            improve: takes coefficients of a first picture before rounding [1, c, h, w], the picture
+            anchor: the latent frame to begin with; others than 0 of motion codecs alone.
+            improve: takes coefficients of an anchor before rounding [1, c, h, w], the picture
                 [1, 3, H, W] and its quality index [1], and returns better ones; of motion codecs
                 alone.
         """
-
-    def anchor(self, source: Any) -> int:  # noqa: ANN401
-        """Return the place of a group's anchor, see `gencodec.geometry.anchor_at`."""
 
     def decode(
         self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality, anchor: int = 0
@@ -83,7 +84,7 @@ class Transform(Protocol):
         Args:
             symbols: [c, h, w] of each latent frame.
             quality: quality indices of the latent frames.
-            anchor: the latent frame that was coded first; others than 0 of motion codecs alone.
+            anchor: as for `encode`.
         """
 
     def decoded_latents(self, coded: Reconstruction) -> NDArray[np.float32]:
@@ -117,6 +118,8 @@ class LatentStage:
         analyse: maps frames [T, H, W, 3] to normalised latents [c, t, h, w].
     """
 
+    anchor_place = 0
+
     def __init__(self, codec: LatentCodec, execution: Execution, analyse: Analyse) -> None:
         self.config = codec.config
         self.prepare = analyse
@@ -124,7 +127,7 @@ class LatentStage:
         self._device = execution.device
 
     @torch.inference_mode()
-    def encode(
+    def encode(  # noqa: PLR0913
         self,
         latents: NDArray[np.float32],
         quality: GroupQuality,
@@ -132,6 +135,7 @@ class LatentStage:
         *,
         shown: bool = True,
         half_size: bool = False,
+        anchor: int = 0,
         improve: Improve | None = None,
     ) -> Reconstruction:
         """Code normalised latents [c, t, h, w] in a closed loop.
@@ -143,11 +147,12 @@ class LatentStage:
                 and the quality index; returns the symbols as the decoder will see them.
             shown: the result is used; here it costs nothing.
             half_size: has no meaning for latents.
+            anchor: likewise.
             improve: likewise.
         """
         del shown, improve
-        if half_size:
-            raise ValueError("a latent codec codes no frames at half their size")
+        if half_size or anchor:
+            raise ValueError("a latent codec codes whole frames, from the first one on")
         source = torch.from_numpy(latents).to(self._device)
 
         def symbols(t: int, state: State) -> Tensor:
@@ -160,18 +165,13 @@ class LatentStage:
 
         return self._run(latents.shape[1:], quality, symbols)
 
-    def anchor(self, source: NDArray[np.float32]) -> int:
-        """Return the place of the first latent frame, with which all groups begin here."""
-        del source
-        return 0
-
     @torch.inference_mode()
     def decode(
         self, symbols: Sequence[NDArray[np.int16]], quality: GroupQuality, anchor: int = 0
     ) -> Reconstruction:
         """Rebuild the latents of a group from the symbols [c, h, w] of its latent frames."""
         if anchor:
-            raise ValueError("a latent codec codes groups from their first latent frame on")
+            raise ValueError("a latent codec codes groups from the first latent frame on")
         shape = (len(symbols), *symbols[0].shape[1:])
         return self._run(shape, quality, lambda t, _state: self._tensor(symbols[t]))
 

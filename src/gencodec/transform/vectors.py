@@ -3,8 +3,8 @@
 A vector is predicted by the median of the vectors to its left, above and above to the right: blocks
 that move together cost next to nothing. The encoder chooses vectors one after another with their
 price in mind: below 0.01 bpp most bits of a moving scene would be vectors otherwise. With each it
-chooses one of two references, the key picture before or the first of the group, which still shows
-what something passed in front of.
+chooses one of two references, the key picture before or the anchor, which still shows what
+something passed in front of.
 
 Source: median prediction of H.264 (ITU-T H.264, 8.4.1.3); rate-distortion choice after Sullivan and
 Wiegand, "Rate-distortion optimization for video compression", 1998.
@@ -73,7 +73,7 @@ def choose_vectors(
         worth: the squared error (pixels in -1..1, summed) that one bit is worth [b].
 
     Returns:
-        Vectors, and 1 where they point to the first picture.
+        Vectors, and 1 where they point to the anchor.
     """
     found, typical = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (found, typical))
     padded = _padded(found, typical)
