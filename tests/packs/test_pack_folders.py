@@ -216,6 +216,19 @@ def test_a_motion_codec_needs_a_linear_path_of_its_own_stride(
         load_models(folder, cpu())
 
 
+@pytest.mark.parametrize(("kind", "motion"), [("pack", True), ("motion", False)])
+def test_motion_is_for_a_motion_codec_and_its_prior_together(
+    kind: str, motion: bool, pack: Path, motion_folder: Path, tmp_path: Path
+) -> None:
+    folder = pack
+    if kind == "motion":
+        folder = tmp_path / "motion"
+        shutil.copytree(motion_folder, folder)
+    edit(folder, lambda d: d["components"]["prior"].update(motion=motion))
+    with pytest.raises(PackError, match="motion"):
+        load_models(folder, cpu())
+
+
 def test_weights_that_are_not_finite_are_refused(pack: Path) -> None:
     from gencodec.packs.models import save_network
 
