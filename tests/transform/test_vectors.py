@@ -11,7 +11,7 @@ from tests.transform.test_motion import along, moved
 from torch import Tensor
 
 from gencodec.transform import vectors as module
-from gencodec.transform.motion import predict, search_motion
+from gencodec.transform.motion import LUMA, predict, search_motion
 from gencodec.transform.vectors import choose_vectors, differences, vectors
 
 NONE = torch.zeros(1, 2, 1, 1)
@@ -155,3 +155,17 @@ def test_what_was_uncovered_comes_from_the_first_picture() -> None:
     assert chosen[:, 2, 2:4, 3:5].all()
     assert not chosen[:, 2, 0].any()
     assert torch.allclose(predict(hidden, first, chosen), first, atol=1e-5)
+
+
+def test_what_is_as_bright_but_of_another_colour_is_not_the_same() -> None:
+    """A grey frame comes from where the picture before is grey, not from what is red there."""
+    grey, red = torch.full((3,), 0.2), torch.tensor([0.8, -0.08, 0.05])
+    luma = torch.tensor(LUMA)
+    red = red + (luma @ (grey - red))  # as bright as the grey
+    before = red.view(1, 3, 1, 1).expand(1, 3, 48, 96).clone()
+    before[..., 48:] = grey.view(3, 1, 1)
+    frames = grey.view(1, 3, 1, 1, 1).expand(1, 3, 4, 48, 96)
+    found = torch.zeros(1, 2, 3, 6)
+    found[:, 0, :, :3] = 192  # half pixels to the right, where it is grey
+    chosen = choose_vectors(alone(before), frames, found, None, NONE, torch.tensor([0.01]))
+    assert (chosen[:, 0, :, 0] > 80).all()

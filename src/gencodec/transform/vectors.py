@@ -95,20 +95,23 @@ def choose_vectors(
 
 
 class _Blocks:
-    """The luma of the second and fourth of four frames around blocks, and where it came from.
+    """The second and fourth of four frames around blocks, and where they came from.
 
-    A block is judged by all pixels that `move` makes with its vector, as much as they depend on it.
-    They are means of 3 x 3: without the finest detail vectors follow what moves instead of noise,
-    which costs squared error and gains more of what is seen.
+    Colour counts: a red shirt may be as bright as a grey wall. A block is judged by all pixels that
+    `move` makes with its vector, as much as they depend on it. They are means of 3 x 3: without the
+    finest detail vectors follow what moves instead of noise, which costs squared error and gains
+    more of what is seen.
     """
 
     def __init__(self, references: Tensor, frames: Tensor) -> None:
-        luma = references.new_tensor(LUMA)
+        planes = _planes().to(references)
         pad, half = _MARGIN + 1, BLOCK // 2
-        whole = _soft(torch.einsum("brchw,c->brhw", references, luma), pad)
+        whole = _soft(torch.einsum("brchw,pc->bprhw", references, planes).flatten(0, 1), pad)
         halves = torch.stack(half_planes(whole), 2)
-        self._halves = F.pixel_shuffle(halves, 2)[:, :, 0]  # [b, 2, ., .] at half pixels
-        self._targets = _soft(torch.einsum("bcthw,c->bthw", frames[:, :, 1::2], luma), half)
+        halves = F.pixel_shuffle(halves, 2)[:, :, 0]  # [3 b, 2, ., .] at half pixels
+        self._halves = halves.unflatten(0, (-1, len(planes)))
+        targets = torch.einsum("bcthw,pc->bpthw", frames[:, :, 1::2], planes)
+        self._targets = _soft(targets.flatten(0, 1), half).unflatten(0, (-1, len(planes)))
         start, stop = BLOCK - REACH + _EVERY // 2, BLOCK + REACH
         self._inside = torch.arange(start, stop, _EVERY, device=references.device)
         near = weight((self._inside - BLOCK).abs())
@@ -119,15 +122,16 @@ class _Blocks:
     def errors(self, y: Tensor, x: Tensor, candidates: Tensor) -> Tensor:
         """Return the squared error [n, b, k] of fields [n, b, 3, k] at blocks y, x [k]."""
         rows, columns = ((BLOCK * at)[:, None] + self._inside for at in (y, x))
-        targets = self._targets[..., rows[:, :, None], columns[:, None]]  # [b, 2, k, ., .]
+        targets = self._targets[..., rows[:, :, None], columns[:, None]]  # [b, 3, 2, k, ., .]
         clip = torch.arange(len(targets), device=y.device)[:, None, None, None]
         which = candidates[:, :, 2, :, None, None].long()
         total = torch.zeros_like(candidates[:, :, 0])
-        for target, share in zip(targets.unbind(1), (0.5, 1), strict=True):
+        for target, share in zip(targets.unbind(2), (0.5, 1), strict=True):
             rows = self._at(y, candidates[:, :, 1] * share, 0)
             columns = self._at(x, candidates[:, :, 0] * share, 1)
-            moved = self._halves[clip, which, rows[..., :, None], columns[..., None, :]]
-            total = total + ((moved - target).square() * self._weights).sum((3, 4))
+            for plane, wanted in enumerate(target.unbind(1)):
+                moved = self._halves[clip, plane, which, rows[..., :, None], columns[..., None, :]]
+                total = total + ((moved - wanted).square() * self._weights).sum((3, 4))
         return total
 
     def _at(self, block: Tensor, shift: Tensor, axis: int) -> Tensor:
@@ -137,9 +141,18 @@ class _Blocks:
         return (start + 2 * self._inside).clamp(0, limit)
 
 
-def _soft(luma: Tensor, margin: int) -> Tensor:
-    """Return the means of 3 x 3 pixels of luma [b, n, H, W], with a margin around them."""
-    means = F.avg_pool2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), 3, 1)
+def _planes() -> Tensor:
+    """Return what is made of red, green and blue [3, 3] so that squares sum to an error.
+
+    Half of it is of luma, half of the colours as they are; of grey it is the error of luma.
+    """
+    luma = torch.tensor(LUMA)
+    return torch.linalg.cholesky((luma.outer(luma) + torch.eye(3) / 3) / 2).T
+
+
+def _soft(planes: Tensor, margin: int) -> Tensor:
+    """Return the means of 3 x 3 pixels of planes [b, n, H, W], with a margin around them."""
+    means = F.avg_pool2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), 3, 1)
     return F.pad(means, (margin, margin, margin, margin), mode="replicate")
 
 
