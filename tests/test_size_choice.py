@@ -120,7 +120,7 @@ def test_what_is_tried_is_what_a_decoder_shows(motion_models: Models) -> None:
     true = one.source.rgb  # type: ignore[attr-defined]
     for half in (False, True):
         coded = one.at(30, half=half)
-        record = trial._record(coded, len(true))
+        record = coded.record(0, range(len(true)))
         shown = coder.decode(record, (3, 3, 4)).pictures
         assert shown is not None
         expected = np.mean(

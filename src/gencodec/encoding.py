@@ -23,7 +23,7 @@ from gencodec.frames import (
     VideoInfo,
     groups,
 )
-from gencodec.group_coder import CodedGroup, GroupCoder
+from gencodec.group_coder import GroupCoder
 from gencodec.interleaving import Interleaver
 from gencodec.journal import Journal
 from gencodec.look import Look, Sample, look_at, plain_quality, plan_file
@@ -182,7 +182,8 @@ class Encoder:
             sample = look.samples.pop(group.index, None) or self._sample(group)
             coded = sample.at(choose(group, sample))
             qualities.append(coded.block.quality)
-            record = self._coder.aimed(_record(group, coded), lambda: sample.source)
+            record = coded.record(group.index, group.ticks, cut=group.cut)
+            record = self._coder.aimed(record, lambda: sample.source)
             return trial.choose(record, lambda: sample.source)
 
         def header(start_tick: int) -> Header:
@@ -358,15 +359,3 @@ def picture_fields(info: VideoInfo, *, constant_rate: bool) -> dict[str, Any]:
         "chroma_location": info.chroma_location,
         "field_order": info.field_order,
     }
-
-
-def _record(group: FrameGroup, coded: CodedGroup) -> GroupRecord:
-    return GroupRecord(
-        number=group.index,
-        ticks=group.ticks,
-        cut=group.cut,
-        coder=CODER_GNVC_VD,
-        coder_block=coded.block.to_bytes(),
-        payload=coded.payload,
-        digest=coded.digest,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -45,6 +45,24 @@ class CodedGroup:
     def size(self) -> int:
         """Bytes of payload."""
         return len(self.payload)
+
+    def record(self, number: int, ticks: Sequence[int], *, cut: bool = False) -> GroupRecord:
+        """Return the group as it is in a file.
+
+        Args:
+            number: of the group.
+            ticks: when its frames are shown.
+            cut: it starts at a scene cut.
+        """
+        return GroupRecord(
+            number=number,
+            ticks=tuple(ticks),
+            cut=cut,
+            coder=CODER_GNVC_VD,
+            coder_block=self.block.to_bytes(),
+            payload=self.payload,
+            digest=self.digest,
+        )
 
 
 class GroupCoder:

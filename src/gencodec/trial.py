@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gencodec.container import CODER_GNVC_VD, USES_NOISE, GnvcVdBlock, GroupRecord, Header
+from gencodec.container import USES_NOISE, GnvcVdBlock, GroupRecord, Header
 from gencodec.descent import SMALLEST, Judge
 from gencodec.geometry import TEMPORAL_STRIDE, latent_shape
 from gencodec.group_coder import CodedGroup, GroupCoder, Pixels, read_block, tile_plan, vae_tiles
@@ -72,7 +72,7 @@ class SizeTrial:
         """Return how unlike its source what a decoder shows of its beginning is."""
         header, rgb = self._header, source.rgb  # type: ignore[attr-defined]
         t, h, w = source.shape[-3:]
-        record = self._record(coded, len(rgb))
+        record = coded.record(0, range(len(rgb)))
         group = self._coder.decode(record, (t, h, w))
         record = self._coder.aimed(record, lambda: source, group)
         true = rgb[:_SEEN_FRAMES]
@@ -87,18 +87,6 @@ class SizeTrial:
         edges = float(np.mean([_edge_error(_luma(a[None]), _luma(b[None])) for a, b in pairs]))
         judge = judge_of(self._models, true)
         return edges if judge is None else math.sqrt(edges * judge.between(shown, true))
-
-    def _record(self, coded: CodedGroup, frames: int) -> GroupRecord:
-        """Return a coded group as it would be in a file."""
-        return GroupRecord(
-            number=0,
-            ticks=tuple(range(frames)),
-            cut=False,
-            coder=CODER_GNVC_VD,
-            coder_block=coded.block.to_bytes(),
-            payload=coded.payload,
-            digest=coded.digest,
-        )
 
 
 class Trial:

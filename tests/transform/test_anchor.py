@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests import tiny
 
-from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
+from gencodec.container import GnvcVdBlock, GroupRecord
 from gencodec.errors import FormatError
 from gencodec.geometry import MIDDLE, anchor_at, latent_shape
 from gencodec.group_coder import GroupCoder
@@ -19,16 +19,7 @@ from gencodec.packs.models import Models
 def record(coder: GroupCoder, frames: int, quality: int = 30) -> GroupRecord:
     rgb = np.stack(tiny.clip(48, 32, frames))
     source: Any = coder._models.transform.prepare(rgb)
-    coded = coder.encode(source, quality)
-    return GroupRecord(
-        number=0,
-        ticks=tuple(range(frames)),
-        cut=False,
-        coder=CODER_GNVC_VD,
-        coder_block=coded.block.to_bytes(),
-        payload=coded.payload,
-        digest=coded.digest,
-    )
+    return coder.encode(source, quality).record(0, range(frames))
 
 
 def test_places_go_from_the_first_latent_frame_to_the_last() -> None:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from tests import tiny
 
 import gencodec
-from gencodec.container import CODER_GNVC_VD, GnvcVdBlock, GroupRecord
+from gencodec.container import GnvcVdBlock, GroupRecord
 from gencodec.errors import PackError
 from gencodec.geometry import latent_shape
-from gencodec.group_coder import GroupCoder, read_block
+from gencodec.group_coder import CodedGroup, GroupCoder, read_block
 from gencodec.packs.models import Models, _check_ladder
 from gencodec.transform import Reconstruction, enlarged
 from gencodec.transform.scaling import halved
@@ -34,15 +34,8 @@ def clip(width: int, height: int, frames: int) -> NDArray[np.uint8]:
     return np.stack(tiny.clip(width, height, frames))
 
 
-def record(coded: Any, frames: int) -> GroupRecord:  # noqa: ANN401
-    return GroupRecord(
-        number=0,
-        coder=CODER_GNVC_VD,
-        ticks=tuple(range(frames)),
-        coder_block=coded.block.to_bytes(),
-        payload=coded.payload,
-        digest=coded.digest,
-    )
+def record(coded: CodedGroup, frames: int) -> GroupRecord:
+    return coded.record(0, range(frames))
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (5, 7), (1, 1), (6, 3)])

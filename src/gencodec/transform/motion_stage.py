@@ -28,7 +28,7 @@ from gencodec.transform.picture import STRIDE
 from gencodec.transform.scaling import halved
 from gencodec.transform.stage import Analyse, Improve, Reconstruction, WriteFrame, integers
 
-T = TypeVar("T")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +237,6 @@ def _side(rgb: NDArray[np.uint8], anchor: int, position: int) -> tuple[NDArray[n
     return (rgb[start:], position) if position < turn else (rgb[start::-1], position - turn + 1)
 
 
-def _in_time(made: list[T], turn: int) -> list[T]:
+def _in_time(made: list[Made], turn: int) -> list[Made]:
     """Return what was made of latent frames, in the order of coding, in that of time."""
     return made[: turn - 1 : -1] + made[:turn]
