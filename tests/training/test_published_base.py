@@ -154,6 +154,16 @@ def test_a_curriculum_grows_with_the_stage(training: ModuleType) -> None:
     assert [shape.frames for shape in align.shapes] == [5, 9, 13]
 
 
+@pytest.mark.parametrize("name", ["mini", "wan2.1-vace-1.3b"])
+def test_every_stage_of_every_recipe_says_what_it_takes(name: str, training: ModuleType) -> None:
+    module = importlib.import_module("gencodec.training.costs")
+    recipe = training.RECIPES[name]
+    found = module.estimate(recipe)
+    assert [stage.stage for stage in found] == list(recipe.stages)
+    for stage in found:
+        assert stage.trained > 0
+
+
 def test_a_recipe_says_what_it_takes(
     recipe: Any,  # noqa: ANN401
     training: ModuleType,

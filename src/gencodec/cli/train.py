@@ -15,7 +15,7 @@ from gencodec.cli.options import Command, console_options, device_options, json_
 _EPILOG = """\b
 Examples:
   gencodec train mini --clips clips/a clips/b --minutes 60
-  gencodec train mini --clips clips/a --stage prior --from packs/mini --minutes 30
+  gencodec train mini --clips clips/a --stage pixels --from packs/mini --minutes 30
   gencodec train wan2.1-vace-1.3b --dry-run --processes 2
   accelerate launch --num_processes 2 -m gencodec train wan2.1-vace-1.3b --clips clips/a
 """

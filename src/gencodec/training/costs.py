@@ -97,7 +97,7 @@ def _components(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-_LEARNS: Mapping[str, tuple[str, ...]] = {
+_LEARNS: Mapping[str, tuple[str, ...]] = {  # others learn the part of their name
     "autoencoder": ("autoencoder",),
     "codec": ("transform",),
     "picture": ("transform",),
@@ -119,7 +119,7 @@ def _stage(
     processes: int,
 ) -> StageEstimate:
     sizes = _sizes(networks)
-    trained = sum(sizes[part] for part in _LEARNS[name])
+    trained = sum(sizes[part] for part in _LEARNS.get(name, (name,)))
     frozen = sum(sizes.values()) - trained
     shared = processes if recipe.shard else 1
     weights = (trained * _TRAINED_BYTES + frozen * _FROZEN_BYTES) / shared
