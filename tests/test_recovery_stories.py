@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import tiny
 
 import gencodec
 from gencodec.container import Reader, Writer
@@ -75,6 +76,36 @@ def test_all_other_groups_come_back_and_the_lost_one_is_frozen(
     assert result.lost_groups == ((0, lost),)
     assert result.concealed_frames == end - first
     assert result.damages
+
+
+@pytest.mark.parametrize("damage", [flipped, without])
+@pytest.mark.parametrize("lost", range(4))
+def test_frames_with_times_of_their_own_stay_at_them_and_nothing_is_shown_behind_the_last(
+    lost: int,
+    damage: Callable[[bytes, int], bytes],
+    tiny_pack: Path,
+    tmp_path: Path,
+    read_frames: ReadFrames,
+) -> None:
+    ticks = [40 * n + 7 * (n % 3) for n in range(29)]  # milliseconds
+    clip = tmp_path / "clip.mkv"
+    tiny.write_clip(clip, tiny.clip(64, 48, 29), ticks)
+    quality = gencodec.Target(quality=20)
+    gencodec.encode(clip, tmp_path / "clip.gnv", target=quality, pack=tiny_pack)
+    whole = [seconds for _, seconds in read_frames(clip)]
+    data = damage((tmp_path / "clip.gnv").read_bytes(), lost)
+    output = tmp_path / "out.mkv"
+    result = gencodec.decode(io.BytesIO(data), output, conceal="freeze")
+    shown = [seconds for _, seconds in read_frames(output)]
+    first, end = GROUPS[lost]
+    left = whole[:first] + whole[end:]
+    assert result.lost_groups == ((0, lost),)
+    assert set(left) <= set(shown)
+    assert len(shown) == len(left) + result.concealed_frames
+    if lost == 3:
+        assert result.concealed_frames == end - first
+    else:
+        assert shown[-1] == whole[-1]
 
 
 @pytest.mark.usefixtures("tiny_pack")

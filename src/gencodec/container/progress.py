@@ -28,12 +28,28 @@ class Progress:
     told_groups: int = 0  # of the part, once END! told it
     told_frames: int = 0  # likewise
     ended: bool = False
+    between: int = 0  # groups that are missing before others
     gaps: bool = False  # groups are missing, so that the totals cannot be compared
 
     @property
     def over(self) -> bool:
         """Whether no group can come any more."""
         return self.ended or self.index_bytes > 0
+
+    @property
+    def behind(self) -> tuple[int, int]:
+        """Groups and frames that are missing behind the last group, as END! tells.
+
+        Without a constant rate nothing tells how many frames were in groups missing before others:
+        all that are missing count alike.
+        """
+        if not self.ended:
+            return 0, 0
+        groups = max(0, self.told_groups - self.groups)
+        frames = max(0, self.told_frames - self.frames)
+        if self.between and not self.part.header.constant_rate:
+            frames = frames * groups // (groups + self.between)
+        return groups, frames
 
     def follow(self, record: GroupRecord, first: int) -> str:
         """Move on by a group; return what is missing before it, or nothing.
@@ -61,6 +77,7 @@ class Progress:
         self.frames = (first if constant else self.frames) + record.frames
         self.end_tick = record.ticks[-1] + 1
         self.digest = crc(record.digest.to_bytes(4, "little"), self.digest)
+        self.between += missing
         self.gaps |= missing > 0 or record.damaged
         return f"groups {last} to {record.number - 1} are missing" if missing else ""
 

@@ -135,10 +135,7 @@ class Reader:
     @property
     def missing(self) -> tuple[int, int]:
         """Groups and frames that the last part lost behind its last group, as its end tells."""
-        now = self._now
-        if now is None or not now.ended:
-            return 0, 0
-        return max(0, now.told_groups - now.groups), max(0, now.told_frames - now.frames)
+        return (0, 0) if self._now is None else self._now.behind
 
     @property
     def last_duration(self) -> int:
