@@ -97,7 +97,7 @@ def _components(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-_LEARNS: Mapping[str, tuple[str, ...]] = {  # others learn the part of their name
+_LEARNS: Mapping[str, tuple[str, ...]] = {
     "autoencoder": ("autoencoder",),
     "codec": ("transform",),
     "picture": ("transform",),
@@ -106,6 +106,7 @@ _LEARNS: Mapping[str, tuple[str, ...]] = {  # others learn the part of their nam
     "flow": ("backbone",),
     "adapter": ("adapter",),
     "pixels": ("autoencoder", "adapter"),
+    "judge": ("judge",),
     "align": ("transform", "adapter"),
     "finetune": ("transform", "adapter"),
 }
@@ -119,7 +120,7 @@ def _stage(
     processes: int,
 ) -> StageEstimate:
     sizes = _sizes(networks)
-    trained = sum(sizes[part] for part in _LEARNS.get(name, (name,)))
+    trained = sum(sizes[part] for part in _LEARNS[name])
     frozen = sum(sizes.values()) - trained
     shared = processes if recipe.shard else 1
     weights = (trained * _TRAINED_BYTES + frozen * _FROZEN_BYTES) / shared
