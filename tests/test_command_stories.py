@@ -175,7 +175,7 @@ def test_other_failures_have_their_codes(
         (4, ("decode", gnv_file, "-o", tmp_path / "no" / "out.mp4")),
         (5, ("encode", clip_file, "-o", output, "--pack", "no-such")),
         (9, ("encode", clip_file, "-o", output, "--pack", tiny_pack, "--device", "cuda:77")),
-        (3, ("decode", gnv_file, "-o", tmp_path / "out.mp4", "--start", "50")),
+        (2, ("decode", gnv_file, "-o", tmp_path / "out.mp4", "--start", "50")),
     ]
     for code, arguments in cases:
         found, _, err = command(*arguments, *quiet)

@@ -268,7 +268,7 @@ def test_a_part_of_an_mp4_starts_at_zero(
 def test_an_empty_part_is_an_error_and_leaves_nothing(
     start: Fraction | None, end: Fraction | None, gnv_file: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(SourceError, match="no frame"):
+    with pytest.raises(UsageError, match="no frame"):
         gencodec.decode(gnv_file, tmp_path / "out.mp4", start=start, end=end)
     assert [p.name for p in tmp_path.iterdir()] == ["clip.gnv"]
 

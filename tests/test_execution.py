@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tests import tiny
 
 from gencodec.errors import ExecutionError
+from gencodec.execution import Execution
 from gencodec.geometry import GroupQuality
 from gencodec.packs.models import Models
 
@@ -49,6 +50,27 @@ def test_torchvision_can_be_imported_after_us(torchvision: str | None, tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "torchvision::nms"
+
+
+@pytest.mark.parametrize(
+    ("unit", "dtype"),
+    [(None, torch.float32), ("avx512_bf16", torch.bfloat16), ("amx_tile", torch.bfloat16)],
+)
+def test_bfloat16_is_for_processors_that_have_it(
+    unit: str | None, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda has=name == unit: has)
+    execution = Execution.choose("cpu")
+    assert (execution.dtype, execution.restorer_dtype) == (torch.float32, dtype)
+
+
+def test_torch_that_tells_nothing_of_the_processor_gets_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.delattr(torch.cpu, f"_is_{name}_supported")
+    assert Execution.choose("cpu").restorer_dtype == torch.float32
 
 
 def _received(symbols: NDArray[np.int32], _hyper: object, _quality: int) -> NDArray[np.int16]:

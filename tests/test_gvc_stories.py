@@ -341,7 +341,7 @@ def latents_error(data: bytes, clip: Path, folder: Path) -> float:
         models,
         None,
         Execution.choose("cpu"),
-        plan=models.defaults.tiles,
+        plan=models.defaults.prior_tiles,
         tiles=models.defaults.vae_tiles,
         seed=header.noise_seed,
     )

@@ -36,7 +36,7 @@ def loaded(models: Models) -> Models:
 
 def header(models: Models) -> Header:
     info = tiny.video_info(64, 48)
-    fields = picture_fields(info, constant_rate=True) | pack_fields(models)
+    fields = picture_fields(info, constant_rate=True) | pack_fields(models, models.defaults.tiles)
     return Header(**fields, start_tick=0, group_frames=9, coder=CODER_GNVC_VD)
 
 

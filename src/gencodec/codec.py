@@ -23,7 +23,7 @@ from gencodec.container import Limits as ContainerLimits
 from gencodec.decoding import Decoder
 from gencodec.effort import USUAL_EFFORT, with_effort
 from gencodec.encoding import Encoder
-from gencodec.errors import FormatError, GencodecError, SourceError, TruncatedError
+from gencodec.errors import FormatError, GencodecError, SourceError, TruncatedError, UsageError
 from gencodec.execution import Execution
 from gencodec.frames import (
     Frame,
@@ -173,8 +173,8 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
         on_progress: told about every group.
 
     Raises:
-        FormatError, SourceError, OutputError, PackError, LimitError, ExecutionError: see
-            `gencodec.errors`.
+        UsageError, FormatError, SourceError, OutputError, PackError, LimitError,
+            ExecutionError: see `gencodec.errors`.
     """
     started = time.monotonic()
     kind = sink_kind(output)
@@ -234,7 +234,7 @@ def _told(about: About, comment: str) -> About:
 def _nothing_shown(decoder: Decoder, *, partial: bool) -> GencodecError:
     """Return the error that says why not one frame came out."""
     if partial:
-        return SourceError("no frame of the video lies between --start and --end")
+        return UsageError("no frame of the video lies between --start and --end")
     if decoder.reader.complete:
         return SourceError("the file holds no frame")
     if decoder.reader.damages:

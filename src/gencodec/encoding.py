@@ -30,6 +30,7 @@ from gencodec.look import Look, Sample, look_at, plain_quality, plan_file
 from gencodec.packs.models import Generator, Models
 from gencodec.progress import Progress, Report
 from gencodec.rate import PipeController, Target
+from gencodec.tiles import TilePlan
 from gencodec.trial import SizeTrial, Trial
 
 _FILE_OVERHEAD = 122  # bytes of the header and the end, with one pack
@@ -219,7 +220,7 @@ class Encoder:
     def _header(self, start_tick: int, *, constant_rate: bool) -> Header:
         return Header(
             **picture_fields(self._source.info, constant_rate=constant_rate),
-            **pack_fields(self._models),
+            **pack_fields(self._models, self._models.defaults.tiles),
             start_tick=start_tick,
             group_frames=self._length.frames,
             coder=CODER_GNVC_VD,
@@ -317,23 +318,26 @@ def write_groups(  # noqa: PLR0913
     return writer.totals, (group.ticks[-1] + info.frame_ticks - start) * info.time_base
 
 
-def pack_fields(pack: Generator, references: Models | None = None) -> dict[str, Any]:
+def pack_fields(
+    pack: Generator, windows: TilePlan, references: Models | None = None
+) -> dict[str, Any]:
     """Return the header fields that follow from the packs.
 
     Args:
         pack: the main one.
+        windows: of its transformer.
         references: the pack that codes reference pictures, if there are any.
     """
-    tiles, vae = pack.defaults.tiles, pack.defaults.vae_tiles
+    vae = pack.defaults.vae_tiles
     identity = bytes.fromhex(pack.manifest.sha256)
     packs = [Pack(sha256=identity)]
     if references is not None:
         packs.append(Pack(role=1, sha256=bytes.fromhex(references.manifest.sha256)))
     return {
         "noise_seed": zlib.crc32(identity),
-        "refine_tile": tiles.size,
-        "refine_overlap": tiles.overlap,
-        "refine_window": tiles.frames,
+        "refine_tile": windows.size,
+        "refine_overlap": windows.overlap,
+        "refine_window": windows.frames,
         "vae_tile": vae.size,
         "vae_overlap": vae.overlap,
         "packs": tuple(packs),

@@ -147,12 +147,13 @@ class GvcEncoder:
         # Those that share a frame with the group before have one less of their own.
         self._length = group_frames - (settings.number != T2V)
         self._block = settings.block(source.info.height)
-        self._fields = pack_fields(models, self._references)
+        windows = models.defaults.prior_tiles
+        self._fields = pack_fields(models, windows, self._references)
         self._coder = GvcCoder(
             models,
             self._references,
             execution,
-            plan=models.defaults.tiles,
+            plan=windows,
             tiles=models.defaults.vae_tiles,
             seed=self._fields["noise_seed"],
         )

@@ -20,6 +20,11 @@ from gencodec.errors import OutputError, UsageError
 
 Kind = Literal["mp4", "mov", "mkv", "y4m", "png"]
 
+VIDEO_SUFFIXES: dict[str, Kind] = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "mkv", ".y4m": "y4m",
+}  # fmt: skip
+"""Ends of the names of videos, and what is written there."""
+
 _OWN_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _ADVICE = {
     errno.ENOSPC: "free space or choose another place",
@@ -44,10 +49,7 @@ def sink_kind(path: str | Path) -> Kind:
         return "y4m"
     if text.endswith("/") or not path.suffix or path.is_dir():
         return "png"
-    kinds: dict[str, Kind] = {
-        ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "mkv", ".y4m": "y4m",
-    }  # fmt: skip
-    kind = kinds.get(path.suffix.lower())
+    kind = VIDEO_SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise UsageError(
             f"{text}: cannot write {path.suffix} files; use .mp4, .mov, .mkv, .y4m, a folder for "

@@ -90,6 +90,7 @@ def test_two_rate_options_are_a_usage_error(
         (["in.mp4", "-o", ""], "add -o OUT.gnv"),
         (["-o", "out.gnv"], "Missing argument 'IN'"),
         (["in.mp4", "-o", "x", "--size", "3kbit"], "a size counts bytes"),
+        (["in.mp4", "-o", "out.MKV"], "name it out.gnv"),
         (["in.mp4", "-o", "x", "--quality", "64"], "0<=x<=63"),
         (["in.mp4", "-o", "x", "--threads", "0"], "x>=1"),
         (["in.mp4", "-o", "x", "--qualty", "4"], "--quality"),

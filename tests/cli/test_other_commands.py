@@ -168,6 +168,7 @@ def test_verify_exits_with_7_when_the_end_is_missing(gencodec: Gencodec, library
     outcome = gencodec("verify", "in.gnv")
     assert outcome.exit_code == 7
     assert "warning: in.gnv has no end; 10 groups could be checked" in outcome.stderr
+    assert outcome.stderr.endswith("no damage so far, but the rest is missing\n")
 
 
 @dataclass

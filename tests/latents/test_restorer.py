@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from tests import tiny
 
-from gencodec.latents import RestorerConfig
+from gencodec.execution import Execution
+from gencodec.latents import AutoencoderStage, RestorerConfig
 from gencodec.latents.restorer import Restorer
 from gencodec.packs.models import Models, build_networks
 
@@ -60,6 +64,30 @@ def test_latents_reach_the_pixels_they_stand_for() -> None:
     assert float(moved[64:80, 64:80].max()) > 1e-4
     assert not moved[:16].any()
     assert not moved[:, :16].any()
+
+
+@torch.no_grad()
+def test_bfloat16_changes_next_to_nothing() -> None:
+    network, latents = restorer(), torch.rand(1, 5, 2, 3)
+    frames = torch.rand(1, 3, 4, 32, 48)
+    exact = network(frames, None, latents)
+    network.autocast = torch.bfloat16
+    made = network(frames, None, latents)
+    assert made.dtype == torch.float32
+    assert 0 < float((made - exact).std()) < 0.02 * float(exact.std())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_stage_restores_in_the_format_of_its_execution(dtype: torch.dtype) -> None:
+    network = build_networks(tiny.MOTION_COMPONENTS, ("autoencoder",))["autoencoder"]
+    torch.nn.init.normal_(network.restorer.pixels.weight, std=0.1)
+    execution = replace(Execution.choose("cpu"), restorer_dtype=dtype)
+    used = []
+    network.restorer.pixels.register_forward_hook(lambda *args: used.append(args[2].dtype))
+    latents = np.zeros((tiny.CHANNELS, 1, 2, 3), np.float32)
+    pictures = np.zeros((1, 32, 48, 3), np.uint8)
+    list(AutoencoderStage(network, execution).decode(latents, (1, 32, 48), pictures))
+    assert used == [dtype]
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from gencodec.packs.defaults import Defaults
 from gencodec.packs.manifest import MANIFEST, canonical
 from gencodec.packs.models import load_models, load_networks
 from gencodec.packs.prior import load_exact
+from gencodec.tiles import TilePlan
 
 FILES = {"autoencoder", "prior", "refiner", "transform"}
 Edit = Callable[[dict[str, Any]], object]
@@ -290,6 +291,7 @@ def test_defaults_become_windows() -> None:
     defaults = Defaults(tile_frames=3, tile_size=40, tile_overlap=5)
     plan = defaults.tiles
     assert (plan.frames, plan.size, plan.overlap) == (3, 40, 5)
+    assert defaults.prior_tiles == TilePlan(frames=9, size=40, overlap=5)
     assert Defaults(**asdict(defaults)) == defaults
 
 

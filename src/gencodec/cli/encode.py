@@ -21,6 +21,7 @@ from gencodec.cli.options import (
 from gencodec.cli.values import BITRATE, BITS_PER_PIXEL, PIXELS, SIZE, SOUND
 from gencodec.effort import EFFORTS, USUAL_EFFORT
 from gencodec.errors import TargetError
+from gencodec.output import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,6 +178,7 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
         return _plan(console, given, target, gvc)
     output = paths.check_output(given["output"], source, example="OUT.gnv", force=given["force"])
     paths.check_input(source)
+    _check_name(output)
     _check(given)
     overwrite = paths.may_replace(console, output, yes=given["yes"], no=given["no"])
     stdout_taken = output == paths.STREAM
@@ -211,6 +213,15 @@ def encode(console: Console, **given: Unpack[_Options]) -> int:
         stdout_taken=stdout_taken,
     )
     return TargetError.exit_code if named and result.too_large else 0
+
+
+def _check_name(output: str) -> None:
+    """Refuse names under which players would look for something else."""
+    if Path(output).suffix.lower() in VIDEO_SUFFIXES:
+        raise click.UsageError(
+            f"{output} would be a .gnv file under the name of another kind; name it "
+            f"{Path(output).with_suffix('.gnv')}, and decode that to {output}"
+        )
 
 
 def _check(given: _Options) -> None:

@@ -35,6 +35,7 @@ def verify(console: Console, *, source: str, as_json: bool) -> int:
         console.warn(f"{source} has no end; {text.count(result.groups, 'group')} could be checked")
     groups, frames = text.count(result.groups, "group"), text.count(result.frames, "frame")
     checked = f"{groups}, {frames}, {text.count(result.symbols, 'symbol')}"
-    line = f"{source}: {checked}, {text.size(result.bytes)}: no damage"
+    found = "no damage" if result.complete else "no damage so far, but the rest is missing"
+    line = f"{source}: {checked}, {text.size(result.bytes)}: {found}"
     console.result(result, [line], as_json=as_json)
     return 0 if result.complete else IncompleteError.exit_code

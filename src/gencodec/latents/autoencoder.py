@@ -79,10 +79,19 @@ class LinearPath(nn.Module):
         conv = self.image_analysis if t == 1 else self.clip_analysis
         return conv(blocks).unsqueeze(2)
 
-    def synthesise(self, latents: Tensor, *, first: bool) -> Tensor:
-        """Map coefficients [b, c, 1, h, w] to frames [b, 3, T, H, W]; T is 1 if `first`, else 4."""
+    def synthesise(self, latents: Tensor, *, first: bool, change: bool = False) -> Tensor:
+        """Map coefficients [b, c, 1, h, w] to frames [b, 3, T, H, W]; T is 1 if `first`, else 4.
+
+        Args:
+            latents: coefficients.
+            first: they are those of an image.
+            change: they are a difference of coefficients; the result is that of the frames.
+        """
         conv = self.image_synthesis if first else self.clip_synthesis
-        pixels = F.pixel_shuffle(conv(latents.squeeze(2)), self.stride)
+        blocks = conv(latents.squeeze(2))
+        if change and conv.bias is not None:
+            blocks = blocks - conv.bias[:, None, None]
+        pixels = F.pixel_shuffle(blocks, self.stride)
         b, _, height, width = pixels.shape
         return pixels.reshape(b, -1, 3, height, width).transpose(1, 2)
 
@@ -204,10 +213,10 @@ class Autoencoder(nn.Module):
         """Return what the linear path makes of coefficients [b, c, 1, h, w], if there is one."""
         if self.linear is None:
             return None
-        picture = self.linear.synthesise(z, first=first)
         if shown is None:
-            return picture
-        return shown + picture - self.linear.synthesise(self.linear.analyse(shown), first=first)
+            return self.linear.synthesise(z, first=first)
+        change = z - self.linear.analyse(shown)
+        return shown + self.linear.synthesise(change, first=first, change=True)
 
     def _patchify(self, frames: Tensor) -> Tensor:
         """[b, 3, t, h·p, w·p] -> [b, 3·p², t, h, w] in the order of diffusers' `patchify`."""

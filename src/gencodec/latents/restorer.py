@@ -7,6 +7,7 @@ Its features lie at 1/4 and 1/8 of the size. Each frame sees how it differs from
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +54,7 @@ class Restorer(nn.Module):
         self.after = nn.Sequential(*(Block(fine) for _ in range(after)))
         self.pixels = nn.Conv2d(fine, pixels, 3, padding=1)
         self._repeats = config.stride // (2 * _FINE)
+        self.autocast: torch.dtype | None = None
         for parameter in self.pixels.parameters():
             nn.init.zeros_(parameter)
 
@@ -64,6 +66,11 @@ class Restorer(nn.Module):
             last: the picture before them [b, 3, H, W]; None if there is none.
             latents: normalised [b, c, h, w].
         """
+        device, dtype = pictures.device.type, self.autocast
+        with nullcontext() if dtype is None else torch.autocast(device, dtype):
+            return self._forward(pictures, last, latents).float()
+
+    def _forward(self, pictures: Tensor, last: Tensor | None, latents: Tensor) -> Tensor:
         b, _, t, _, _ = pictures.shape
         first = pictures[:, :, 0] if last is None else last
         change = torch.cat([first.unsqueeze(2), pictures[:, :, :-1]], 2) - pictures

@@ -13,13 +13,14 @@ from gencodec.blocks import block_of_frames
 from gencodec.execution import Execution, memory_errors
 from gencodec.geometry import latent_shape
 from gencodec.latents.autoencoder import Autoencoder
+from gencodec.latents.restorer import Restorer
 from gencodec.tiles import TilePlan, ramp
 
 _WHOLE = TilePlan()
 
 
 class AutoencoderStage:
-    """Runs an `Autoencoder` over one group at a time; always in float32.
+    """Runs an `Autoencoder` over one group at a time; in float32, save the restorer.
 
     Frames are padded to whole blocks: the last frame is repeated in time, edges in space.
 
@@ -33,6 +34,8 @@ class AutoencoderStage:
         self, autoencoder: Autoencoder, execution: Execution, plan: TilePlan = _WHOLE
     ) -> None:
         self._network = autoencoder.to(execution.device).eval()
+        if autoencoder.restorer is not None:
+            _quicken(autoencoder.restorer, execution.restorer_dtype)
         self._execution = execution
         self._plan = plan if autoencoder.network_encoder else _WHOLE
         self.stride = autoencoder.stride
@@ -141,3 +144,12 @@ class AutoencoderStage:
         for t in range(latents.shape[1]):
             step = np.ascontiguousarray(latents[:, t : t + 1])
             yield torch.from_numpy(step).to(self._execution.device)[None]
+
+
+def _quicken(restorer: Restorer, dtype: torch.dtype) -> None:
+    """Lay out the weights of a restorer as its small layers like it, and let it compute so."""
+    for weight in restorer.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    if dtype != torch.float32:
+        restorer.autocast = dtype

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gencodec.geometry import ANCHOR_PAIRS
 from gencodec.packs.manifest import GROUP_FRAMES_MAX
@@ -34,6 +34,7 @@ class Defaults:
         picture_steps: steps of descent on each anchor that is not refined, by packs with a
             judge; `gencodec.effort` sets it.
         tile_frames, tile_size, tile_overlap: windows of the transformer, in latents; 0 is whole.
+        prior_frames: the same as tile_frames, where it works alone: it must look further then.
         vae_tile, vae_overlap: tiles of the autoencoder, in latents; 0 is whole.
     """
 
@@ -52,6 +53,7 @@ class Defaults:
     tile_frames: int = 9
     tile_size: int = 48
     tile_overlap: int = 2
+    prior_frames: int = 9
     vae_tile: int = 0
     vae_overlap: int = 0
 
@@ -63,8 +65,13 @@ class Defaults:
 
     @property
     def tiles(self) -> TilePlan:
-        """Windows of the transformer."""
+        """Windows of the transformer that refines decoded latents."""
         return TilePlan(frames=self.tile_frames, size=self.tile_size, overlap=self.tile_overlap)
+
+    @property
+    def prior_tiles(self) -> TilePlan:
+        """Windows of the transformer alone, in gvc."""
+        return replace(self.tiles, frames=self.prior_frames)
 
     @property
     def vae_tiles(self) -> TilePlan:

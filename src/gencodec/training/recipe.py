@@ -202,7 +202,7 @@ def _mini() -> Recipe:
             half_tried_below=30,
             steps=1,
             refine_below=7,
-            tile_size=24,
+            tile_frames=3,
         ),
     )
 
