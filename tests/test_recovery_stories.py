@@ -74,6 +74,7 @@ def test_all_other_groups_come_back_and_the_lost_one_is_frozen(
     assert np.array_equal(shown, expected)
     assert not result.complete
     assert result.lost_groups == ((0, lost),)
+    assert result.lost_times == ((Fraction(first, 25), Fraction(end, 25)),)
     assert result.concealed_frames == end - first
     assert result.damages
 
@@ -118,6 +119,7 @@ def test_where_no_group_is_left_frames_are_grey_and_keep_their_times(
     result, shown = frames_of(bytes(lost), "freeze", tmp_path / "out")
     assert np.array_equal(shown, np.full((29, *shown[0].shape), 128))
     assert result.lost_groups == ((0, 0), (0, 1), (0, 2), (0, 3))
+    assert result.lost_times == ((0, Fraction(29, 25)),)
     assert (result.complete, result.concealed_frames) == (False, 29)
     with pytest.raises(FormatError, match="no group of the file is whole"):
         gencodec.decode(io.BytesIO(lost), tmp_path / "none", conceal="skip")
@@ -230,7 +232,7 @@ def test_the_command_tells_the_loss_and_exits_with_7(
     assert "--recover" in told
     code, out, told = command("decode", gnv_file, "-o", output, "--recover", "--json")
     assert (code, output.exists()) == (7, True)
-    assert "group 2 lost, 9 frames shown in their place" in told
+    assert "group 2 lost, 9 frames shown in their place: 0.72 to 1.08 s\n" in told
     record = json.loads(out)
     assert (record["lost_groups"], record["frames"], record["complete"]) == ([[0, 2]], 29, False)
     assert record["damages"][0]["reason"].startswith("group 2 is damaged")

@@ -32,6 +32,7 @@ class Concealer:
     Attributes:
         groups: (part, number) of lost groups.
         frames: shown in their place.
+        spans: ticks at which they would begin and end, one after the other.
         damages: groups that were read, but do not decode.
     """
 
@@ -44,6 +45,7 @@ class Concealer:
         self._part, self._number = 0, 0  # of the group to come
         self.groups: list[tuple[int, int]] = []
         self.frames = 0
+        self.spans: list[tuple[int, int]] = []
         self.damages: list[Damage] = []
 
     def passed(self, record: GroupRecord, ticks: Sequence[int]) -> list[int]:
@@ -55,7 +57,16 @@ class Concealer:
         header = self._reader.parts[record.part].header
         begin = self._reader.header.start_tick if self._due is None else self._due
         self._due = ticks[-1] + header.frame_ticks
-        return self._steps(begin, ticks[0]) if lost else []
+        if not lost:
+            return []
+        self._lose(begin, ticks[0])
+        return self._steps(begin, ticks[0])
+
+    def _lose(self, begin: int, end: int) -> None:
+        """Note a time of which nothing is left; one that follows another joins it."""
+        if self.spans and self.spans[-1][1] >= begin:
+            begin = self.spans.pop()[0]
+        self.spans.append((begin, end))
 
     def group(self, record: GroupRecord, ticks: Sequence[int], decode: Decode) -> Iterator[Frame]:
         """Yield what takes the place of groups lost before this one, then the group.
@@ -66,14 +77,17 @@ class Concealer:
             decode: makes frames of it; raises FormatError if that fails.
         """
         yield from self._frozen(self.passed(record, ticks))
+        end = ticks[-1] if self._due is None else self._due
         if record.damaged:
             self.groups.append((record.part, record.number))
+            self._lose(ticks[0], end)
         frames = decode(record)
         try:
             first = next(frames)
         except FormatError as error:
             if not record.damaged:
                 self._fail(record, error)
+                self._lose(ticks[0], end)
             yield from self._frozen(ticks)
             return
         self._last = first
@@ -97,6 +111,8 @@ class Concealer:
         self.groups += [(self._part, self._number + n) for n in range(min(groups, _LISTED_GROUPS))]
         step = self._reader.parts[-1].header.frame_ticks
         begin = self._reader.header.start_tick if self._due is None else self._due
+        if frames:
+            self._lose(begin, begin + frames * step)
         ticks = self._steps(begin, begin + frames * step)
         if self._last is None and (ticks or self._waiting):
             self._last = self._grey()

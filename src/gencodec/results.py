@@ -71,6 +71,7 @@ class DecodeResult:
     Attributes:
         complete: nothing of what was asked for is missing.
         lost_groups: [part, number] of each group that is not shown as it was.
+        lost_times: seconds from the first frame at which they would begin and end.
         concealed_frames: shown in their place.
         damages: stretches of the file that could not be used: offset, bytes, reason.
         decode_seconds: measured as `EncodeResult.encode_seconds` is.
@@ -84,6 +85,7 @@ class DecodeResult:
     steps: tuple[int, int]
     complete: bool
     lost_groups: tuple[tuple[int, int], ...]
+    lost_times: tuple[tuple[Fraction, Fraction], ...]
     concealed_frames: int
     damages: tuple[Damage, ...]
     device: str
@@ -159,8 +161,11 @@ def decode_result(
     warnings = [*decoder.warnings, *decoder.separator.warnings, *lost]
     warnings += [_lost_bytes(damage) for damage in damages[:_LISTED] if damage.bytes]
     concealed = concealer.frames if concealer else 0
+    times = _lost_times(decoder)
     if groups:
-        warnings.append(f"{named_groups(groups)} lost, {concealed} frames shown in their place")
+        lost = f"{named_groups(groups)} lost, {concealed} frames shown in their place"
+        spans = [f"{float(start):.2f} to {float(end):.2f} s" for start, end in times]
+        warnings.append(": ".join([lost, *filter(None, [", ".join(spans[:_LISTED])])]))
     if not complete and not damages:
         warnings.append("the file is cut: frames, sound and text behind the cut are missing")
     return DecodeResult(
@@ -172,11 +177,24 @@ def decode_result(
         steps=(min(decoder.steps, default=0), max(decoder.steps, default=0)),
         complete=complete,
         lost_groups=tuple(groups),
+        lost_times=times,
         concealed_frames=concealed,
         damages=tuple(damages),
         device=device,
         decode_seconds=seconds,
         warnings=tuple(warnings),
+    )
+
+
+def _lost_times(decoder: Decoder) -> tuple[tuple[Fraction, Fraction], ...]:
+    """Return the seconds from the first frame between which groups are lost."""
+    header, concealer = decoder.reader.header, decoder.concealer
+    return tuple(
+        (
+            (start - header.start_tick) * header.time_base,
+            (end - header.start_tick) * header.time_base,
+        )
+        for start, end in (concealer.spans if concealer else [])
     )
 
 
