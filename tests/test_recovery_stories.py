@@ -109,6 +109,19 @@ def test_frames_with_times_of_their_own_stay_at_them_and_nothing_is_shown_behind
         assert shown[-1] == whole[-1]
 
 
+@pytest.mark.parametrize("damage", [flipped, without])
+@pytest.mark.parametrize("lost", range(4))
+def test_what_is_whole_of_a_damaged_file_is_described(
+    lost: int, damage: Callable[[bytes, int], bytes], gnv_bytes: bytes
+) -> None:
+    data = damage(gnv_bytes, lost)
+    found = gencodec.info(io.BytesIO(data))
+    assert [row.index for row in found.groups] == [n for n in range(4) if n != lost]
+    assert [each.reason for each in found.damages if f"group {lost}" in each.reason]
+    assert (found.bytes, found.complete) == (len(data), False)
+    assert not gencodec.info(io.BytesIO(gnv_bytes)).damages
+
+
 @pytest.mark.usefixtures("tiny_pack")
 def test_where_no_group_is_left_frames_are_grey_and_keep_their_times(
     gnv_bytes: bytes, tmp_path: Path
@@ -119,7 +132,7 @@ def test_where_no_group_is_left_frames_are_grey_and_keep_their_times(
     result, shown = frames_of(bytes(lost), "freeze", tmp_path / "out")
     assert np.array_equal(shown, np.full((29, *shown[0].shape), 128))
     assert result.lost_groups == ((0, 0), (0, 1), (0, 2), (0, 3))
-    assert result.lost_times == ((0, Fraction(29, 25)),)
+    assert result.lost_times == ((Fraction(0), Fraction(29, 25)),)
     assert (result.complete, result.concealed_frames) == (False, 29)
     with pytest.raises(FormatError, match="no group of the file is whole"):
         gencodec.decode(io.BytesIO(lost), tmp_path / "none", conceal="skip")

@@ -16,17 +16,19 @@ from gencodec.container import (
     META,
     PKT,
     TRAK,
+    Damage,
     GnvcVdBlock,
     GroupRecord,
     GvcBlock,
     Header,
     Reader,
+    SignatureError,
     Unit,
     parse_about,
     parse_packets,
     parse_track,
 )
-from gencodec.errors import FormatError
+from gencodec.errors import FormatError, UnsupportedError
 from gencodec.geometry import TEMPORAL_STRIDE, anchor_at, group_quality, latent_shape
 from gencodec.gvc import Schedule, read_gvc_block
 from gencodec.input import open_stream
@@ -104,7 +106,7 @@ class Info:
     """What a file says about itself; rates count the video alone.
 
     `bytes` is the sum of the next three; `carried_bytes` are those of sound, subtitles, tags and
-    chapters.
+    chapters. What `damages` hit is in `container_bytes` alone.
     """
 
     format_version: str
@@ -128,6 +130,7 @@ class Info:
     pack: PackReference
     prompt: str
     complete: bool
+    damages: tuple[Damage, ...]
     field_order: int
     tracks: tuple[TrackInfo, ...]
     tags: dict[str, str]
@@ -142,18 +145,30 @@ class Info:
 
 
 def info(source: str | Path | BinaryIO) -> Info:
-    """Describe a .gnv file without decoding it.
+    """Describe a .gnv file without decoding it; of a damaged one, what is whole.
 
     Raises:
         SourceError: the file cannot be read.
-        FormatError: it is not a valid .gnv file.
+        FormatError: it is not a valid .gnv file, or damaged, and read from a pipe.
     """
     with open_stream(source) as stream:
-        reader = Reader(stream)
-        counted = _Counted(reader)
-        rows = [counted.row(each) for each in counted.groups()]
-        total = stream_size(stream, counted.end)
-        header = reader.header
+        origin = stream.tell() if stream.seekable() else None
+        try:
+            return _described(stream, Reader(stream))
+        except (SignatureError, UnsupportedError):
+            raise
+        except FormatError:
+            if origin is None:
+                raise
+            stream.seek(origin)
+            return _described(stream, Reader(stream, recover=True))
+
+
+def _described(stream: BinaryIO, reader: Reader) -> Info:
+    counted = _Counted(reader)
+    rows = [counted.row(each) for each in counted.groups()]
+    total = stream_size(stream, counted.end)
+    header = reader.header
     frames = counted.frames
     seconds = counted.seconds
     bits = 8 * (total - counted.carried_bytes)
@@ -185,6 +200,7 @@ def info(source: str | Path | BinaryIO) -> Info:
         pack=_reference(header),
         prompt=header.prompt,
         complete=reader.complete,
+        damages=tuple(reader.damages),
         field_order=header.field_order,
         tracks=tuple(counted.tracks),
         tags=dict(counted.about.tags),

@@ -159,7 +159,7 @@ def decode_result(
     damages = [*reader.damages, *(concealer.damages if concealer else [])]
     complete = (reader.complete or partial) and not groups and not damages
     warnings = [*decoder.warnings, *decoder.separator.warnings, *lost]
-    warnings += [_lost_bytes(damage) for damage in damages[:_LISTED] if damage.bytes]
+    warnings += [str(damage) for damage in damages[:_LISTED] if damage.bytes]
     concealed = concealer.frames if concealer else 0
     times = _lost_times(decoder)
     if groups:
@@ -196,7 +196,3 @@ def _lost_times(decoder: Decoder) -> tuple[tuple[Fraction, Fraction], ...]:
         )
         for start, end in (concealer.spans if concealer else [])
     )
-
-
-def _lost_bytes(damage: Damage) -> str:
-    return f"{damage.bytes} bytes at {damage.offset} cannot be used: {damage.reason}"

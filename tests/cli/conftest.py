@@ -100,6 +100,7 @@ def info_record() -> dict[str, Any]:
         "profile": "gnvc-vd",
         "pack": {"name": "mini", "sha256": "ab" * 32, "installed": True},
         "complete": True,
+        "damages": [],
         "groups": [
             {
                 "index": index,

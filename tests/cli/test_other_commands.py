@@ -141,6 +141,17 @@ def test_info_says_when_the_file_is_incomplete(gencodec: Gencodec, library: Libr
     assert "has no end" in outcome.stderr
 
 
+def test_info_of_a_damaged_file_shows_what_is_whole(gencodec: Gencodec, library: Library) -> None:
+    library.record |= {"complete": False, "damages": [{"offset": 9, "bytes": 1, "reason": "x"}]}
+    outcome = gencodec("info", "in.gnv")
+    assert outcome.exit_code == 6
+    assert b"picture" in outcome.stdout
+    assert "in.gnv is damaged; see" in outcome.stderr
+    assert "has no end" not in outcome.stderr
+    outcome = gencodec("info", "in.gnv", "--json")
+    assert (outcome.exit_code, outcome.json) == (6, library.record)
+
+
 def test_info_shows_groups_of_an_unknown_coder(gencodec: Gencodec, library: Library) -> None:
     library.record["groups"][1] |= dict.fromkeys(("half_size", "quality", "steps", "start_level"))
     library.record["pack"] |= {"name": None, "installed": False}

@@ -39,7 +39,7 @@ def test_a_damaged_payload_costs_one_group(
     assert groups == [constant_groups[0], *constant_groups[2:]]
     assert [(d.offset, d.bytes) for d in reader.damages] == [(at[1], at[2] - at[1]), (at[2], 0)]
     assert "group 1 is damaged" in reader.damages[0].reason
-    assert "groups 1 to 1 are missing" in reader.damages[1].reason
+    assert "group 1 is missing" in reader.damages[1].reason
     assert not reader.complete
 
 
@@ -198,7 +198,7 @@ def test_groups_that_are_gone_without_trace_are_noticed(
     last = constant_file[: at[3]] + constant_file[constant_file.index(b"END!") :]
     reader, groups = recover(last)
     assert groups == constant_groups[:3]
-    assert "groups 3 to 3 are missing" in reader.damages[-1].reason
+    assert "group 3 is missing" in reader.damages[-1].reason
 
 
 def test_a_group_that_comes_twice_is_dropped(

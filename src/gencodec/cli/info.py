@@ -11,6 +11,7 @@ import click
 from gencodec.cli import paths, text
 from gencodec.cli.console import Console
 from gencodec.cli.options import Command, debug_option, json_option
+from gencodec.errors import FormatError
 
 _EPILOG = """\b
 Examples:
@@ -27,14 +28,18 @@ _UNKNOWN_COLOUR = 2  # CICP code of all three
 @debug_option
 @click.pass_obj
 def info(console: Console, *, source: str, as_json: bool) -> int:
-    """Show what IN.gnv (a file, or - for stdin) holds, without decoding it."""
+    """Show what IN.gnv (a file, or - for stdin) holds, without decoding it.
+
+    Exit code 6 means damaged; what is whole is shown.
+    """
     from gencodec.inspection import info as read_info
 
     paths.check_input(source)
     record = read_info(source).as_dict()
+    exit_code = FormatError.exit_code if record["damages"] else 0
     if as_json:
         click.echo(json.dumps(record))
-        return 0
+        return exit_code
     console.facts(_facts(record))
     if record["tracks"]:
         click.echo()
@@ -44,9 +49,11 @@ def info(console: Console, *, source: str, as_json: bool) -> int:
         gvc = record["profile"].startswith("gvc")
         columns, row = (_GVC_COLUMNS, _gvc_row) if gvc else (_COLUMNS, _row)
         console.table(columns, (row(group) for group in record["groups"]))
-    if not record["complete"]:
+    if record["damages"]:
+        console.warn(f"{source} is damaged; see `gencodec verify` and `gencodec decode --recover`")
+    elif not record["complete"]:
         console.warn(f"{source} has no end; what is shown was found by looking through it")
-    return 0
+    return exit_code
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:

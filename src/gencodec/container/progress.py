@@ -79,7 +79,7 @@ class Progress:
         self.digest = crc(record.digest.to_bytes(4, "little"), self.digest)
         self.between += missing
         self.gaps |= missing > 0 or record.damaged
-        return f"groups {last} to {record.number - 1} are missing" if missing else ""
+        return _missing(last, record.number - 1) if missing else ""
 
     def finish(self, unit: RawUnit, *, recovering: bool) -> str:
         """End the part; return what is missing, or nothing.
@@ -100,7 +100,7 @@ class Progress:
         self.told_groups, self.told_frames = trailer.groups, trailer.frames
         if trailer.groups > self.groups:
             self.gaps = True
-            return f"groups {self.groups} to {trailer.groups - 1} are missing"
+            return _missing(self.groups, trailer.groups - 1)
         found = Trailer(
             groups=self.groups,
             frames=self.frames,
@@ -112,3 +112,9 @@ class Progress:
         if found != trailer and not self.gaps:
             raise FormatError(f"END! says {trailer}, the file has {found}", offset=unit.offset)
         return ""
+
+
+def _missing(first: int, last: int) -> str:
+    if first == last:
+        return f"group {first} is missing"
+    return f"groups {first} to {last} are missing"

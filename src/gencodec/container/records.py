@@ -89,6 +89,9 @@ class Damage:
     bytes: int
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.bytes} bytes at {self.offset} cannot be used: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
