@@ -107,8 +107,7 @@ class _Blocks:
         planes = _planes().to(references)
         pad, half = _MARGIN + 1, BLOCK // 2
         whole = _soft(torch.einsum("brchw,pc->bprhw", references, planes).flatten(0, 1), pad)
-        halves = torch.stack(half_planes(whole), 2)
-        halves = F.pixel_shuffle(halves, 2)[:, :, 0]  # [3 b, 2, ., .] at half pixels
+        halves = _woven(half_planes(whole))  # [3 b, 2, ., .] at half pixels
         self._halves = halves.unflatten(0, (-1, len(planes)))
         targets = torch.einsum("bcthw,pc->bpthw", frames[:, :, 1::2], planes)
         self._targets = _soft(targets.flatten(0, 1), half).unflatten(0, (-1, len(planes)))
@@ -148,6 +147,15 @@ def _planes() -> Tensor:
     """
     luma = torch.tensor(LUMA)
     return torch.linalg.cholesky((luma.outer(luma) + torch.eye(3) / 3) / 2).T
+
+
+def _woven(planes: list[Tensor]) -> Tensor:
+    """Join four planes [b, n, H, W] to one of twice the size, each a pixel of 2 x 2."""
+    b, n, height, width = planes[0].shape
+    whole = planes[0].new_empty(b, n, 2 * height, 2 * width)
+    for index, plane in enumerate(planes):
+        whole[..., index // 2 :: 2, index % 2 :: 2] = plane
+    return whole
 
 
 def _soft(planes: Tensor, margin: int) -> Tensor:
