@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,37 +128,47 @@ class MotionModel:
         """
         h, w = self._shape
         made = _Blocks(h, w, self._before)
-        symbols: NDArray[np.int64] = np.zeros((3, h, w), np.int64)
-        for y, x in np.ndindex(h, w):
+        symbols: list[tuple[int, int, int]] = []
+        for y, x in product(range(h), range(w)):
             near = made.near(y, x)
             given = None if field is None else (field[0][y][x], field[1][y][x])
             reference = code(near.reference, 0 if field is None else field[2][y][x])
             dx, dy = _code_difference(code, near, reference, given)
-            symbols[:, y, x] = dx, dy, reference
+            symbols.append((dx, dy, reference))
             vector = near.predicted[0] + dx, near.predicted[1] + dy
             made.rows[y][x] = vector, reference, int(dx != 0 or dy != 0)
         self._before = made
-        return symbols
+        return np.array(symbols, np.int64).reshape(h, w, 3).transpose(2, 0, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Near:
     """What is known of a block before it is coded.
 
     Attributes:
         predicted: its vector.
-        others: what it may be instead, each once: (number of the candidate, vector).
+        candidates: what it may be instead; see `others`.
         reference: context of its reference.
         spread, changed, apart: how the neighbours differ from one another, how many differed from
             their predictions, and how far the field before is from this one's.
     """
 
     predicted: Vector
-    others: list[tuple[int, Vector]]
+    candidates: tuple[Vector, ...]
     reference: int
     spread: int
     changed: int
     apart: int
+
+    def others(self) -> list[tuple[int, Vector]]:
+        """Return number and vector of each candidate that is not among those before it."""
+        found: list[tuple[int, Vector]] = []
+        seen = {self.predicted}
+        for number, candidate in enumerate(self.candidates):
+            if candidate not in seen:
+                seen.add(candidate)
+                found.append((number, candidate))
+        return found
 
 
 class _Blocks:
@@ -185,7 +196,7 @@ class _Blocks:
         predicted = (_middle(a[0], b[0], c[0]), _middle(a[1], b[1], c[1])) if y else a
         return _Near(
             predicted=predicted,
-            others=_distinct(predicted, (a, b, c, before[0], (0, 0))),
+            candidates=(a, b, c, before[0], (0, 0)),
             reference=2 * (left[1] + up[1] + right[1]) + before[1],
             spread=_class(_distance(a, b) + _distance(b, c)),
             changed=left[2] + up[2] + right[2],
@@ -203,14 +214,15 @@ def _code_difference(code: Code, near: _Near, reference: int, given: Vector | No
     context = _SAME + ((near.spread * 4 + near.changed) * 3 + near.apart) * 2 + reference
     if not code(context, int(given != (0, 0))):
         return 0, 0
-    for place, (number, (x, y)) in enumerate(near.others):
+    others = near.others()
+    for place, (number, (x, y)) in enumerate(others):
         difference = x - px, y - py
         context = _LIKE + (number * 5 + place) * 4 + near.spread
         if code(context, int(given == difference)):
             return difference
     dx = _code_component(code, near.spread, None, None if given is None else given[0])
     dy = _code_component(code, near.spread, dx, None if given is None else given[1])
-    if any((px + dx, py + dy) == vector for _, vector in near.others):
+    if any((px + dx, py + dy) == vector for _, vector in others):
         raise FormatError("payload spells out a vector that has a name; the file is damaged")
     return dx, dy
 
@@ -233,16 +245,6 @@ def _code_component(code: Code, spread: int, first: int | None, given: int | Non
         context = _REST + length - 2 if place == length - 2 else EVEN
         size = 2 * size + code(context, 0 if given is None else abs(given) >> place & 1)
     return -size if negative else size
-
-
-def _distinct(known: Vector, candidates: tuple[Vector, ...]) -> list[tuple[int, Vector]]:
-    found: list[tuple[int, Vector]] = []
-    seen = {known}
-    for number, candidate in enumerate(candidates):
-        if candidate not in seen:
-            seen.add(candidate)
-            found.append((number, candidate))
-    return found
 
 
 def _distance(a: Vector, b: Vector) -> int:

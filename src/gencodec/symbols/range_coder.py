@@ -66,8 +66,11 @@ class RangeWriter:
 
     def write_bit(self, bit: int, level: int) -> None:
         """Append one bit that is 1 with a chance of level / LEVELS."""
-        with _foreign_errors():
+        try:  # a context manager takes longer than the coder
             self._encoder.encode(bit, _bit_model(level))
+        except BaseException as error:
+            _raise_own(error)
+            raise
 
     def write_bits(self, values: NDArray[np.int32], bits: NDArray[np.int32]) -> None:
         """Append values of 1 .. 23 bits each, most significant bit first."""
@@ -110,9 +113,12 @@ class RangeReader:
             FormatError: the payload is damaged.
         """
         model = _bit_model(level)
-        with _foreign_errors():
+        try:
             bit = int(self._decoder.decode(model))
             self._again.encode(bit, model)
+        except BaseException as error:
+            _raise_own(error)
+            raise
         return bit
 
     def read_bits(self, bits: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -163,10 +169,15 @@ def _shortest(encoder: Any) -> bytes:  # noqa: ANN401 - constriction has no type
 
 @contextmanager
 def _foreign_errors() -> Iterator[None]:
-    """Turn what constriction raises, its PanicException (no Exception) too, into a FormatError."""
+    """Turn what constriction raises into a FormatError."""
     try:
         yield
     except BaseException as error:
-        if isinstance(error, _FOREIGN_ERRORS) or type(error).__name__ == "PanicException":
-            raise FormatError("payload cannot be decoded; the file is damaged") from error
+        _raise_own(error)
         raise
+
+
+def _raise_own(error: BaseException) -> None:
+    """Raise a FormatError for what constriction raises, its PanicException (no Exception) too."""
+    if isinstance(error, _FOREIGN_ERRORS) or type(error).__name__ == "PanicException":
+        raise FormatError("payload cannot be decoded; the file is damaged") from error
