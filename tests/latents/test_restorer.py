@@ -82,12 +82,18 @@ def test_a_stage_restores_in_the_format_of_its_execution(dtype: torch.dtype) -> 
     network = build_networks(tiny.MOTION_COMPONENTS, ("autoencoder",))["autoencoder"]
     torch.nn.init.normal_(network.restorer.pixels.weight, std=0.1)
     execution = replace(Execution.choose("cpu"), restorer_dtype=dtype)
-    used = []
-    network.restorer.pixels.register_forward_hook(lambda *args: used.append(args[2].dtype))
+    used, channels_last = [], []
+
+    def seen(_module: object, inputs: tuple[torch.Tensor], made: torch.Tensor) -> None:
+        used.append(made.dtype)
+        channels_last.append(inputs[0].stride(1) == 1)
+
+    network.restorer.pixels.register_forward_hook(seen)
     latents = np.zeros((tiny.CHANNELS, 1, 2, 3), np.float32)
     pictures = np.zeros((1, 32, 48, 3), np.uint8)
     list(AutoencoderStage(network, execution).decode(latents, (1, 32, 48), pictures))
     assert used == [dtype]
+    assert channels_last == [True]
 
 
 @torch.no_grad()

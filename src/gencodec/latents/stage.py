@@ -150,6 +150,7 @@ def _quicken(restorer: Restorer, dtype: torch.dtype) -> None:
     """Lay out the weights of a restorer as its small layers like it, and let it compute so."""
     for weight in restorer.parameters():
         if weight.ndim == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+            # `contiguous` would take 1 x 1 kernels for laid out already, and `conv2d` would not
+            weight.data = weight.data.to(memory_format=torch.channels_last)
     if dtype != torch.float32:
         restorer.autocast = dtype
