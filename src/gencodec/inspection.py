@@ -28,7 +28,7 @@ from gencodec.container import (
     parse_packets,
     parse_track,
 )
-from gencodec.errors import FormatError, UnsupportedError
+from gencodec.errors import FormatError, TruncatedError, UnsupportedError
 from gencodec.geometry import TEMPORAL_STRIDE, anchor_at, group_quality, latent_shape
 from gencodec.gvc import Schedule, read_gvc_block
 from gencodec.input import open_stream
@@ -155,7 +155,7 @@ def info(source: str | Path | BinaryIO) -> Info:
         origin = stream.tell() if stream.seekable() else None
         try:
             return _described(stream, Reader(stream))
-        except (SignatureError, UnsupportedError):
+        except (SignatureError, TruncatedError, UnsupportedError):
             raise
         except FormatError:
             if origin is None:

@@ -32,14 +32,23 @@ def info(console: Console, *, source: str, as_json: bool) -> int:
 
     Exit code 6 means damaged; what is whole is shown.
     """
+    from gencodec.input import named
     from gencodec.inspection import info as read_info
 
     paths.check_input(source)
     record = read_info(source).as_dict()
-    exit_code = FormatError.exit_code if record["damages"] else 0
     if as_json:
         click.echo(json.dumps(record))
-        return exit_code
+    else:
+        _show(console, source, record)
+    if record["damages"]:
+        with named(source):
+            raise FormatError(record["damages"][0]["reason"])
+    return 0
+
+
+def _show(console: Console, source: str, record: Mapping[str, Any]) -> None:
+    """Print what a file says about itself."""
     console.facts(_facts(record))
     if record["tracks"]:
         click.echo()
@@ -49,11 +58,8 @@ def info(console: Console, *, source: str, as_json: bool) -> int:
         gvc = record["profile"].startswith("gvc")
         columns, row = (_GVC_COLUMNS, _gvc_row) if gvc else (_COLUMNS, _row)
         console.table(columns, (row(group) for group in record["groups"]))
-    if record["damages"]:
-        console.warn(f"{source} is damaged; see `gencodec verify` and `gencodec decode --recover`")
-    elif not record["complete"]:
+    if not record["complete"] and not record["damages"]:
         console.warn(f"{source} has no end; what is shown was found by looking through it")
-    return exit_code
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
