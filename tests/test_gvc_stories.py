@@ -315,6 +315,18 @@ def test_a_group_whose_boundary_is_gone_says_so(variant: str, coded: Coded) -> N
         list(decoder.frames([records(data)[1]]))
 
 
+def test_the_file_says_how_far_the_flow_model_looks(
+    tiny_folder: Path, clip: Path, tmp_path: Path
+) -> None:
+    windows = []
+    for gvc in (GvcSettings(variant="t2v", steps=6, codebook=512, atoms=8), None):
+        stream = tmp_path / f"{gvc is None}.gnv"
+        defaults = {"prior_frames": 2, "tile_frames": 4}
+        gencodec.encode(clip, stream, gop=5, pack=tiny_folder, gvc=gvc, defaults=defaults)
+        windows.append(Reader(io.BytesIO(stream.read_bytes())).header.refine_window)
+    assert windows == [2, 4]
+
+
 @pytest.mark.usefixtures("tiny_pack")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_video_of_one_frame_is_a_group(variant: str, tiny_folder: Path, tmp_path: Path) -> None:

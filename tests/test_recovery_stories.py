@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import pytest
 from tests import tiny
 
 import gencodec
+from gencodec.concealing import Concealer
 from gencodec.container import Reader, Writer
 from gencodec.errors import FormatError
+from gencodec.frames import Frame
 
 ReadFrames = Callable[[Path], list[tuple[Any, Fraction]]]
 Command = Callable[..., tuple[int, bytes, str]]
@@ -119,7 +122,24 @@ def test_what_is_whole_of_a_damaged_file_is_described(
     assert [row.index for row in found.groups] == [n for n in range(4) if n != lost]
     assert [each.reason for each in found.damages if f"group {lost}" in each.reason]
     assert (found.bytes, found.complete) == (len(data), False)
+    pixels = 64 * 48 * sum(row.frames for row in found.groups)
+    assert found.bpp <= 8 * len(without(gnv_bytes, lost)) / pixels
+    assert found.kbps == pytest.approx(found.bpp * 64 * 48 * 25 / 1000)
     assert not gencodec.info(io.BytesIO(gnv_bytes)).damages
+
+
+def test_what_is_lost_of_another_part_lasts_as_long_as_its_frames_do() -> None:
+    first = SimpleNamespace(time_base=Fraction(1, 25), frame_ticks=1, start_tick=0)
+    second = SimpleNamespace(time_base=Fraction(1, 600), frame_ticks=12, start_tick=0)
+    parts = [SimpleNamespace(header=first), SimpleNamespace(header=second)]
+    reader: Any = SimpleNamespace(header=first, parts=parts, missing=(1, 8))
+    group: Any = SimpleNamespace(part=0, number=0, frames=2, damaged=False)
+    frames = [Frame(rgb=np.zeros((2, 2, 3), np.uint8), ticks=tick) for tick in range(2)]
+    concealer = Concealer(reader, "freeze")
+    assert list(concealer.group(group, [0, 1], lambda _: iter(frames))) == frames
+    assert len(list(concealer.end())) == 8
+    assert concealer.groups == [(1, 0)]
+    assert concealer.spans == [(2, 6)]
 
 
 @pytest.mark.usefixtures("tiny_pack")

@@ -158,8 +158,8 @@ def write_pack(folder: Path, name: str = "tiny", defaults: Defaults = DEFAULTS) 
 
 def _written(defaults: Defaults) -> dict[str, Any]:
     """Return the defaults less what these packs do not use, so that they stay the same packs."""
-    unused = {"search_refinement": False, "picture_steps": 0, "vae_tile": 0, "vae_overlap": 0}
-    unused["prior_frames"] = 9
+    unused: dict[str, int | None] = {"search_refinement": False, "picture_steps": 0}
+    unused |= {"vae_tile": 0, "vae_overlap": 0, "prior_frames": None}
     return {k: v for k, v in asdict(defaults).items() if unused.get(k, ...) != v}
 
 

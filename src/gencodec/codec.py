@@ -234,6 +234,9 @@ def _told(about: About, comment: str) -> About:
 def _nothing_shown(decoder: Decoder, *, partial: bool) -> GencodecError:
     """Return the error that says why not one frame came out."""
     if partial:
+        lost = decoder.concealer is not None and decoder.concealer.spans
+        if lost or decoder.reader.damages:
+            return FormatError("all of the video between --start and --end is lost")
         return UsageError("no frame of the video lies between --start and --end")
     if decoder.reader.complete:
         return SourceError("the file holds no frame")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -54,16 +56,22 @@ class Concealer:
         lost = range(known, record.number)[:_LISTED_GROUPS]
         self.groups += [(record.part, number) for number in lost]
         self._part, self._number = record.part, record.number + 1
-        header = self._reader.parts[record.part].header
         begin = self._reader.header.start_tick if self._due is None else self._due
-        self._due = ticks[-1] + header.frame_ticks
+        self._due = round(ticks[-1] + self._step(record.part))
         if not lost:
             return []
         self._lose(begin, ticks[0])
-        return self._steps(begin, ticks[0])
+        return self._steps(begin, ticks[0], record.part)
+
+    def _step(self, part: int) -> Fraction:
+        """Return how long a frame of a part is shown, in ticks of the first part."""
+        header = self._reader.parts[part].header
+        return header.frame_ticks * header.time_base / self._reader.header.time_base
 
     def _lose(self, begin: int, end: int) -> None:
         """Note a time of which nothing is left; one that follows another joins it."""
+        if begin >= end:
+            return
         if self.spans and self.spans[-1][1] >= begin:
             begin = self.spans.pop()[0]
         self.spans.append((begin, end))
@@ -108,12 +116,13 @@ class Concealer:
     def end(self) -> Iterator[Frame]:
         """Yield what takes the place of groups lost behind the last one."""
         groups, frames = self._reader.missing
-        self.groups += [(self._part, self._number + n) for n in range(min(groups, _LISTED_GROUPS))]
-        step = self._reader.parts[-1].header.frame_ticks
+        part = len(self._reader.parts) - 1
+        known = self._number if part == self._part else 0
+        self.groups += [(part, known + n) for n in range(min(groups, _LISTED_GROUPS))]
         begin = self._reader.header.start_tick if self._due is None else self._due
-        if frames:
-            self._lose(begin, begin + frames * step)
-        ticks = self._steps(begin, begin + frames * step)
+        end = round(begin + frames * self._step(part))
+        self._lose(begin, end)
+        ticks = self._steps(begin, end, part)
         if self._last is None and (ticks or self._waiting):
             self._last = self._grey()
         yield from self._frozen(ticks)
@@ -124,10 +133,12 @@ class Concealer:
         rgb = np.full((header.height, header.width, 3), _GREY, np.uint8)
         return Frame(rgb=rgb, ticks=header.start_tick)
 
-    def _steps(self, begin: int, end: int) -> list[int]:
-        header = self._reader.header
-        most = int(_FILLED_SECONDS / (header.frame_ticks * header.time_base)) + 1
-        return list(range(begin, end, header.frame_ticks)[:most])
+    def _steps(self, begin: int, end: int, part: int) -> list[int]:
+        """Return when frames of a part would be shown between two ticks."""
+        step = self._step(part)
+        most = int(_FILLED_SECONDS / (step * self._reader.header.time_base)) + 1
+        count = min(max(math.ceil((end - begin) / step), 0), most)
+        return [round(begin + n * step) for n in range(count)]
 
     def _frozen(self, ticks: Sequence[int]) -> Iterator[Frame]:
         if self._conceal == "skip":

@@ -212,7 +212,8 @@ class _Clock:
             return Fraction(tick)
         header = self._reader.parts[part].header
         scale = header.time_base / self._reader.header.time_base
-        return self._ends.get(part - 1, Fraction(0)) + (tick - header.start_tick) * scale
+        before = [end for number, end in self._ends.items() if number < part]
+        return max(before, default=Fraction(0)) + (tick - header.start_tick) * scale
 
     @property
     def start(self) -> Fraction:

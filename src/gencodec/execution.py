@@ -102,7 +102,7 @@ class Execution:
             return cls(
                 device=chosen,
                 dtype=torch.float32,
-                restorer_dtype=torch.bfloat16 if _cpu_has_bfloat16() else torch.float32,
+                restorer_dtype=torch.bfloat16 if multiplies_bfloat16() else torch.float32,
                 reason=f"cpu, float32: {why}",
             )
         if chosen.type != "cuda" or not torch.cuda.is_available():
@@ -131,7 +131,7 @@ class Execution:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _cpu_has_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
     """Return whether the CPU multiplies bfloat16 itself; where it does not, it would be slower."""
     known = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in _BFLOAT16_UNITS)
     return any(supported() for supported in known if supported is not None)

@@ -106,7 +106,8 @@ class Info:
     """What a file says about itself; rates count the video alone.
 
     `bytes` is the sum of the next three; `carried_bytes` are those of sound, subtitles, tags and
-    chapters. What `damages` hit is in `container_bytes` alone.
+    chapters. What `damages` hit is in `container_bytes` alone, and rates
+    are then those of what is whole.
     """
 
     format_version: str
@@ -171,7 +172,10 @@ def _described(stream: BinaryIO, reader: Reader) -> Info:
     header = reader.header
     frames = counted.frames
     seconds = counted.seconds
-    bits = 8 * (total - counted.carried_bytes)
+    damages = reader.damages
+    if damages:  # rates are those of what is whole
+        seconds = frames / header.frame_rate
+    bits = 8 * (total - counted.carried_bytes - sum(damage.bytes for damage in damages))
     pixels = header.width * header.height * frames
     return Info(
         format_version=f"{header.version.major}.{header.version.minor}",
@@ -180,7 +184,7 @@ def _described(stream: BinaryIO, reader: Reader) -> Info:
         frames=frames,
         fps=float(header.frame_rate),
         frame_rate=str(header.frame_rate),
-        duration=float(seconds),
+        duration=float(counted.seconds),
         rotation=header.rotation,
         sample_aspect=f"{header.sample_aspect.numerator}:{header.sample_aspect.denominator}",
         bit_depth=header.bit_depth,
@@ -200,7 +204,7 @@ def _described(stream: BinaryIO, reader: Reader) -> Info:
         pack=_reference(header),
         prompt=header.prompt,
         complete=reader.complete,
-        damages=tuple(reader.damages),
+        damages=tuple(damages),
         field_order=header.field_order,
         tracks=tuple(counted.tracks),
         tags=dict(counted.about.tags),

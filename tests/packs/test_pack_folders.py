@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +291,8 @@ def test_defaults_become_windows() -> None:
     defaults = Defaults(tile_frames=3, tile_size=40, tile_overlap=5)
     plan = defaults.tiles
     assert (plan.frames, plan.size, plan.overlap) == (3, 40, 5)
+    assert defaults.prior_tiles == plan
+    defaults = replace(defaults, prior_frames=9)
     assert defaults.prior_tiles == TilePlan(frames=9, size=40, overlap=5)
     assert Defaults(**asdict(defaults)) == defaults
 

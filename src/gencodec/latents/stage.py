@@ -34,7 +34,7 @@ class AutoencoderStage:
         self, autoencoder: Autoencoder, execution: Execution, plan: TilePlan = _WHOLE
     ) -> None:
         self._network = autoencoder.to(execution.device).eval()
-        if autoencoder.restorer is not None:
+        if autoencoder.restorer is not None and execution.device.type == "cpu":
             _quicken(autoencoder.restorer, execution.restorer_dtype)
         self._execution = execution
         self._plan = plan if autoencoder.network_encoder else _WHOLE
@@ -147,7 +147,7 @@ class AutoencoderStage:
 
 
 def _quicken(restorer: Restorer, dtype: torch.dtype) -> None:
-    """Lay out the weights of a restorer as its small layers like it, and let it compute so."""
+    """Lay out the weights of a restorer as its layers like it on a CPU, and name its numbers."""
     for weight in restorer.parameters():
         if weight.ndim == 4:
             # `contiguous` would take 1 x 1 kernels for laid out already, and `conv2d` would not

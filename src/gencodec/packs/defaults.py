@@ -34,7 +34,8 @@ class Defaults:
         picture_steps: steps of descent on each anchor that is not refined, by packs with a
             judge; `gencodec.effort` sets it.
         tile_frames, tile_size, tile_overlap: windows of the transformer, in latents; 0 is whole.
-        prior_frames: the same as tile_frames, where it works alone: it must look further then.
+        prior_frames: instead of tile_frames where the transformer works alone, in gvc, and may have
+            to look further; None is tile_frames.
         vae_tile, vae_overlap: tiles of the autoencoder, in latents; 0 is whole.
     """
 
@@ -53,7 +54,7 @@ class Defaults:
     tile_frames: int = 9
     tile_size: int = 48
     tile_overlap: int = 2
-    prior_frames: int = 9
+    prior_frames: int | None = None
     vae_tile: int = 0
     vae_overlap: int = 0
 
@@ -71,7 +72,8 @@ class Defaults:
     @property
     def prior_tiles(self) -> TilePlan:
         """Windows of the transformer alone, in gvc."""
-        return replace(self.tiles, frames=self.prior_frames)
+        frames = self.tile_frames if self.prior_frames is None else self.prior_frames
+        return replace(self.tiles, frames=frames)
 
     @property
     def vae_tiles(self) -> TilePlan:

@@ -115,7 +115,7 @@ def _components(folder: Path) -> dict[str, Any]:
         AUTOENCODER: {"wan": _config(folder, "vae")},
         REFINER: _config(folder, "transformer"),
         "prompt": {"text": "", "length": LENGTH},
-        "defaults": asdict(DEFAULTS),
+        "defaults": {name: v for name, v in asdict(DEFAULTS).items() if v is not None},
     }
     try:
         build_networks(components, (REFINER,), empty=True)

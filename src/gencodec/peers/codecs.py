@@ -241,7 +241,6 @@ _NUMBERS = (
     "tile_frames",
     "tile_size",
     "tile_overlap",
-    "prior_frames",
 )
 _SETTING = re.compile(r"([a-z_]+)(?:=(.+))?")
 

@@ -203,6 +203,7 @@ def _mini() -> Recipe:
             steps=1,
             refine_below=7,
             tile_frames=3,
+            prior_frames=9,
         ),
     )
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 import torch
 
 from gencodec.evaluation.pairing import Pair
-from gencodec.execution import Execution
+from gencodec.execution import Execution, multiplies_bfloat16
 from gencodec.progress import Report
 
 LOSSLESS = 100.0
@@ -53,8 +53,8 @@ class Setting:
 
     def fast(self) -> torch.autocast:
         """Compute networks in bfloat16 inside this, where a CPU multiplies in it."""
-        kind, can = self.execution.device.type, torch.cpu.get_capabilities()
-        worth = kind == "cpu" and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+        kind = self.execution.device.type
+        worth = kind == "cpu" and multiplies_bfloat16()
         return torch.autocast(kind, torch.bfloat16, enabled=worth)
 
 
