@@ -17,12 +17,22 @@ from tests import tiny
 import gencodec
 from gencodec.concealing import Concealer
 from gencodec.container import Reader, Writer
-from gencodec.errors import FormatError
-from gencodec.frames import Frame
+from gencodec.errors import FormatError, TruncatedError
+from gencodec.frames import Frame, open_source
 
 ReadFrames = Callable[[Path], list[tuple[Any, Fraction]]]
 Command = Callable[..., tuple[int, bytes, str]]
 GROUPS = ((0, 9), (9, 18), (18, 27), (27, 29))  # frames of each
+
+
+class Pipe(io.BytesIO):
+    """A stream that cannot seek."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        raise OSError(f"seek to {offset} from {whence}")
 
 
 def offsets(data: bytes) -> list[tuple[int, int]]:
@@ -128,6 +138,44 @@ def test_what_is_whole_of_a_damaged_file_is_described(
     assert not gencodec.info(io.BytesIO(gnv_bytes)).damages
 
 
+@pytest.mark.usefixtures("tiny_pack")
+def test_a_part_that_ends_in_a_lost_group_is_frozen_up_to_its_end(
+    gnv_bytes: bytes, whole: list[Any], tmp_path: Path
+) -> None:
+    data, output = flipped(gnv_bytes, 1), tmp_path / "out"
+    start, end = Fraction(7, 25), Fraction(14, 25)
+    result = gencodec.decode(io.BytesIO(data), output, conceal="freeze", start=start, end=end)
+    assert result.frames == 7
+    with open_source(sorted(output.iterdir())[-1]) as picture:
+        assert np.array_equal(next(iter(picture.frames())).rgb, whole[8])
+
+
+@pytest.mark.usefixtures("tiny_pack")
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_part_that_goes_on_behind_a_cut_says_so(
+    pipe: bool,
+    gnv_bytes: bytes,
+    tmp_path: Path,
+) -> None:
+    offset, size = offsets(gnv_bytes)[1]
+    cut = gnv_bytes[: offset + size + 9]  # of 29 frames 18 are left
+
+    def part(name: str, start: int, end: int | None) -> gencodec.DecodeResult:
+        stream = Pipe(cut) if pipe else io.BytesIO(cut)
+        last = None if end is None else Fraction(end, 25)
+        return gencodec.decode(stream, tmp_path / name, start=Fraction(start, 25), end=last)
+
+    for name, start, end, frames, complete in (
+        ("within", 3, 12, 9, True), ("up to it", 10, 18, 8, True), ("past it", 10, 19, 8, False),
+        ("open", 10, None, 8, False),
+    ):  # fmt: skip
+        result = part(name, start, end)
+        assert (result.frames, result.complete) == (frames, complete), name
+        assert bool(result.warnings) != complete
+    with pytest.raises(TruncatedError):
+        part("behind it", 20, None)
+
+
 def test_what_is_lost_of_another_part_lasts_as_long_as_its_frames_do() -> None:
     first = SimpleNamespace(time_base=Fraction(1, 25), frame_ticks=1, start_tick=0)
     second = SimpleNamespace(time_base=Fraction(1, 600), frame_ticks=12, start_tick=0)
@@ -198,16 +246,6 @@ def test_a_payload_that_decodes_to_something_else_is_lost(
     result, shown = frames_of(out.getvalue(), "freeze", tmp_path / "out")
     assert result.lost_groups == ((0, 2),)
     assert np.array_equal(shown[18:27], [whole[17]] * 9)
-
-
-class Pipe(io.BytesIO):
-    """A stream that cannot seek."""
-
-    def seekable(self) -> bool:
-        return False
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        raise OSError(f"seek to {offset} from {whence}")
 
 
 def test_joining_late_in_a_pipe_shows_the_rest(

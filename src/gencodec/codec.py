@@ -213,11 +213,11 @@ def decode(  # noqa: PLR0913 - the command's options, each with a default
             ) as sink:
                 written = write_shown(decoder, shown, sink, start, end)
                 if not written.frames:
-                    raise _nothing_shown(decoder, partial=partial)
+                    raise _nothing_shown(decoder, end, partial=partial)
     return decode_result(
         decoder,
         written,
-        partial=partial,
+        missing=decoder.runs_past(end),
         lost=sink.lost,
         device=execution.reason,
         seconds=time.monotonic() - started,
@@ -231,12 +231,14 @@ def _told(about: About, comment: str) -> About:
     return replace(about, tags=told)
 
 
-def _nothing_shown(decoder: Decoder, *, partial: bool) -> GencodecError:
+def _nothing_shown(decoder: Decoder, end: Fraction | None, *, partial: bool) -> GencodecError:
     """Return the error that says why not one frame came out."""
     if partial:
         lost = decoder.concealer is not None and decoder.concealer.spans
         if lost or decoder.reader.damages:
             return FormatError("all of the video between --start and --end is lost")
+        if decoder.runs_past(end):
+            return TruncatedError("the file ends before --start: nothing of it can be decoded")
         return UsageError("no frame of the video lies between --start and --end")
     if decoder.reader.complete:
         return SourceError("the file holds no frame")

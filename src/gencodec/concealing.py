@@ -50,6 +50,11 @@ class Concealer:
         self.spans: list[tuple[int, int]] = []
         self.damages: list[Damage] = []
 
+    def begin(self, tick: int) -> int:
+        """Return from when on a group that begins at a tick, and what is lost before it, is due."""
+        start = self._reader.header.start_tick if self._due is None else self._due
+        return min(tick, start)
+
     def passed(self, record: GroupRecord, ticks: Sequence[int]) -> list[int]:
         """Note a group that is there; return the ticks of frames lost before it."""
         known = self._number if record.part == self._part else 0

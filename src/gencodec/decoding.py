@@ -137,7 +137,8 @@ class Decoder:
     def _from_pipe(self, low: Fraction | None, high: Fraction | None) -> Iterator[GroupRecord]:
         for record in self._segments.kept(self._in_order()):
             ticks = self._clock.ticks(record)
-            if _overlaps(ticks, low, high):
+            first = ticks[0] if self.concealer is None else self.concealer.begin(ticks[0])
+            if _overlaps((first, ticks[-1]), low, high):  # what takes the place of lost frames, too
                 yield record
             elif self.concealer is not None:
                 self.concealer.passed(record, ticks)
@@ -175,6 +176,14 @@ class Decoder:
             yield from self.concealer.group(record, self._clock.ticks(record), self._group)
         elif to_end:
             yield from self.concealer.end()
+
+    def runs_past(self, end: Fraction | None) -> bool:
+        """Return whether a part of the video up to `end` seconds was to go on behind what is there.
+
+        Told once its groups are decoded; None is the end of the video.
+        """
+        high = self._ticks(end)
+        return not self.reader.complete and (high is None or self._clock.end < high)
 
     def refinement_steps(self, record: GroupRecord) -> int:
         """Return the steps of the transformer that a group gets."""
@@ -216,6 +225,11 @@ class _Clock:
         return max(before, default=Fraction(0)) + (tick - header.start_tick) * scale
 
     @property
+    def end(self) -> Fraction:
+        """Tick at which the last frame met so far ends."""
+        return max(self._ends.values(), default=Fraction(self._reader.header.start_tick))
+
+    @property
     def start(self) -> Fraction:
         """Seconds on the first part's clock at which its video starts."""
         header = self._reader.header
@@ -234,7 +248,7 @@ class _Clock:
         return tuple(round(self.place(record.part, tick)) for tick in record.ticks)
 
 
-def _overlaps(ticks: tuple[int, ...], low: Fraction | None, high: Fraction | None) -> bool:
+def _overlaps(ticks: Sequence[int], low: Fraction | None, high: Fraction | None) -> bool:
     begins = high is None or ticks[0] < high
     return begins and (low is None or ticks[-1] >= low)
 

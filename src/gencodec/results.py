@@ -139,7 +139,7 @@ def decode_result(
     decoder: Decoder,
     written: Written,
     *,
-    partial: bool,
+    missing: bool,
     lost: Sequence[str],
     device: str,
     seconds: float,
@@ -149,7 +149,7 @@ def decode_result(
     Args:
         decoder: at its end.
         written: what came out.
-        partial: only a part of the video was asked for.
+        missing: what was asked for goes on behind the end of a file that is cut.
         lost: tracks that the output could not hold.
         device: what the networks ran on.
         seconds: wall time.
@@ -157,7 +157,7 @@ def decode_result(
     reader, concealer = decoder.reader, decoder.concealer
     groups = concealer.groups if concealer else []
     damages = [*reader.damages, *(concealer.damages if concealer else [])]
-    complete = (reader.complete or partial) and not groups and not damages
+    complete = not missing and not groups and not damages
     warnings = [*decoder.warnings, *decoder.separator.warnings, *lost]
     warnings += [str(damage) for damage in damages[:_LISTED] if damage.bytes]
     concealed = concealer.frames if concealer else 0
