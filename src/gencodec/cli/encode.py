@@ -343,7 +343,8 @@ def _summary(result: EncodeResult, source: str, output: str, seconds: float) -> 
     size = f"{text.size(result.bytes)}, {result.bpp:.4f} bpp{wanted}, {result.kbps:.1f} kbit/s"
     if source != paths.STREAM and Path(source).is_file():
         ratio = Path(source).stat().st_size / result.bytes
-        size += f", 1/{ratio:.3g} of the input"
+        shown = f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}"
+        size += f", 1/{shown} of the input"
     carried = text.size(result.carried_bytes)
     beside = f", {carried} sound, subtitles and tags" if result.carried_bytes else ""
     yield f"{size}; {text.size(result.container_bytes)} of it container{beside}"
