@@ -41,7 +41,7 @@ class Concealer:
     def __init__(self, reader: Reader, conceal: Conceal) -> None:
         self._reader = reader
         self._conceal = conceal
-        self._due: int | None = None  # tick at which the next frame should be shown
+        self._due = reader.header.start_tick  # at which the next frame should be shown
         self._last: Frame | None = None
         self._waiting: list[int] = []  # ticks to fill once there is a frame
         self._part, self._number = 0, 0  # of the group to come
@@ -52,8 +52,7 @@ class Concealer:
 
     def begin(self, tick: int) -> int:
         """Return from when on a group that begins at a tick, and what is lost before it, is due."""
-        start = self._reader.header.start_tick if self._due is None else self._due
-        return min(tick, start)
+        return min(tick, self._due)
 
     def passed(self, record: GroupRecord, ticks: Sequence[int]) -> list[int]:
         """Note a group that is there; return the ticks of frames lost before it."""
@@ -61,7 +60,7 @@ class Concealer:
         lost = range(known, record.number)[:_LISTED_GROUPS]
         self.groups += [(record.part, number) for number in lost]
         self._part, self._number = record.part, record.number + 1
-        begin = self._reader.header.start_tick if self._due is None else self._due
+        begin = self._due
         self._due = round(ticks[-1] + self._step(record.part))
         if not lost:
             return []
@@ -90,17 +89,16 @@ class Concealer:
             decode: makes frames of it; raises FormatError if that fails.
         """
         yield from self._frozen(self.passed(record, ticks))
-        end = ticks[-1] if self._due is None else self._due
         if record.damaged:
             self.groups.append((record.part, record.number))
-            self._lose(ticks[0], end)
+            self._lose(ticks[0], self._due)
         frames = decode(record)
         try:
             first = next(frames)
         except FormatError as error:
             if not record.damaged:
                 self._fail(record, error)
-                self._lose(ticks[0], end)
+                self._lose(ticks[0], self._due)
             yield from self._frozen(ticks)
             return
         self._last = first
@@ -124,10 +122,9 @@ class Concealer:
         part = len(self._reader.parts) - 1
         known = self._number if part == self._part else 0
         self.groups += [(part, known + n) for n in range(min(groups, _LISTED_GROUPS))]
-        begin = self._reader.header.start_tick if self._due is None else self._due
-        end = round(begin + frames * self._step(part))
-        self._lose(begin, end)
-        ticks = self._steps(begin, end, part)
+        end = round(self._due + frames * self._step(part))
+        self._lose(self._due, end)
+        ticks = self._steps(self._due, end, part)
         if self._last is None and (ticks or self._waiting):
             self._last = self._grey()
         yield from self._frozen(ticks)

@@ -221,8 +221,9 @@ class _Clock:
             return Fraction(tick)
         header = self._reader.parts[part].header
         scale = header.time_base / self._reader.header.time_base
-        before = [end for number, end in self._ends.items() if number < part]
-        return max(before, default=Fraction(0)) + (tick - header.start_tick) * scale
+        earlier = range(part - 1, -1, -1)  # of a part that is lost there is no end
+        before = next((self._ends[each] for each in earlier if each in self._ends), Fraction(0))
+        return before + (tick - header.start_tick) * scale
 
     @property
     def end(self) -> Fraction:

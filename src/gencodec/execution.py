@@ -53,11 +53,12 @@ class Execution:
 
     Attributes:
         device: the torch device of every network.
-        dtype: number format of the transformer; the autoencoder runs in float32,
-        restorer_dtype: save its restorer: bfloat16 on CPUs that compute in it, twice as fast.
+        dtype: number format of the transformer; the autoencoder runs in float32, save its restorer.
         reason: why this device and format, for people.
         room_bytes: free memory of the device when it was chosen; None where there is no other
             memory to move networks to.
+        restorer_dtype: number format of the restorer on a CPU: bfloat16, which is twice as fast,
+            where the CPU computes in it.
     """
 
     device: torch.device

@@ -106,8 +106,8 @@ class Info:
     """What a file says about itself; rates count the video alone.
 
     `bytes` is the sum of the next three; `carried_bytes` are those of sound, subtitles, tags and
-    chapters. What `damages` hit is in `container_bytes` alone, and rates
-    are then those of what is whole.
+    chapters. What `damages` hit is in `container_bytes` alone, and rates are then those of what is
+    whole.
     """
 
     format_version: str

@@ -163,9 +163,10 @@ def decode_result(
     concealed = concealer.frames if concealer else 0
     times = _lost_times(decoder)
     if groups:
-        lost = f"{named_groups(groups)} lost, {concealed} frames shown in their place"
-        spans = [f"{float(start):.2f} to {float(end):.2f} s" for start, end in times]
-        warnings.append(": ".join([lost, *filter(None, [", ".join(spans[:_LISTED])])]))
+        spans = (f"{float(start):.2f} to {float(end):.2f} s" for start, end in times[:_LISTED])
+        when = f": {', '.join(spans)}" if times else ""
+        shown = f"{concealed} frames shown in their place"
+        warnings.append(f"{named_groups(groups)} lost, {shown}{when}")
     if not complete and not damages:
         warnings.append("the file is cut: frames, sound and text behind the cut are missing")
     return DecodeResult(
@@ -189,10 +190,9 @@ def decode_result(
 def _lost_times(decoder: Decoder) -> tuple[tuple[Fraction, Fraction], ...]:
     """Return the seconds from the first frame between which groups are lost."""
     header, concealer = decoder.reader.header, decoder.concealer
-    return tuple(
-        (
-            (start - header.start_tick) * header.time_base,
-            (end - header.start_tick) * header.time_base,
-        )
-        for start, end in (concealer.spans if concealer else [])
-    )
+
+    def seconds(tick: int) -> Fraction:
+        return (tick - header.start_tick) * header.time_base
+
+    spans = concealer.spans if concealer else []
+    return tuple((seconds(start), seconds(end)) for start, end in spans)
